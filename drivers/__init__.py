@@ -1,0 +1,43 @@
+"""Hardware and its virtual twins behind small protocols. Knows no science, imports no other room."""
+
+from drivers.devices import (
+    Actuator,
+    Camera,
+    Device,
+    DeviceDescription,
+    LightSource,
+    Meter,
+    Position,
+    SpatialLightModulator,
+    Stage,
+    XYStage,
+)
+from drivers.errors import (
+    ConnectionLost,
+    DeviceError,
+    DeviceTimeout,
+    FrameLoss,
+    InstrumentReported,
+    LimitViolation,
+    ProtocolError,
+)
+
+__all__ = [
+    "Actuator",
+    "Camera",
+    "ConnectionLost",
+    "Device",
+    "DeviceDescription",
+    "DeviceError",
+    "DeviceTimeout",
+    "FrameLoss",
+    "InstrumentReported",
+    "LightSource",
+    "LimitViolation",
+    "Meter",
+    "Position",
+    "ProtocolError",
+    "SpatialLightModulator",
+    "Stage",
+    "XYStage",
+]

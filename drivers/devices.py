@@ -1,0 +1,201 @@
+"""Protocols of the hardware: one small promise a capability, and what a device says of itself.
+
+A driver wraps, validates and translates. It knows no science: positions are micrometres, patterns
+are grey levels, frames are raw counts. Moving is split in four so that a bench can check every
+value of a design before the first device moves, and let all of them travel at the same time:
+
+`check` (nothing moves) -> `start` (returns at once) -> `wait` (bounded) -> `read_back`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+TargetT = TypeVar("TargetT")
+
+Position = tuple[float, float]
+"""x and y in micrometres."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDescription:
+    """What a device says of itself when the bench is built; recorded with every run.
+
+    Parameters
+    ----------
+    name
+        The label on the bench: a Micro-Manager device label or a key of the `visa` block.
+    kind
+        Capability in one word: `camera`, `slm`, `stage`, `xy_stage`, `light`, `meter`.
+    identity
+        What identifies the hardware: library and adapter, or the `*IDN?` answer.
+    limits
+        Name of a quantity with its unit to (low, high), the device's own limits.
+    properties
+        Anything else worth keeping (firmware, pixel type, LUT), as text.
+    """
+
+    name: str
+    kind: str
+    identity: str
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    properties: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@runtime_checkable
+class Device(Protocol):
+    """Anything with a name that must be put into a safe state and closed."""
+
+    @property
+    def name(self) -> str:
+        """Label of the device on this bench."""
+        ...
+
+    def describe(self) -> DeviceDescription:
+        """Identity, limits and properties, read from the device; raise `DeviceError`."""
+        ...
+
+    def make_safe(self) -> None:
+        """Bring the device into its safe state, bounded in time, and verify it by reading back.
+
+        Light off, shutter closed, SLM flat; stages stay where they are. Idempotent.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device. Idempotent; never leaves a light on."""
+        ...
+
+
+class Actuator(Device, Protocol[TargetT]):
+    """A device that can be brought to a target."""
+
+    def check(self, target: TargetT) -> None:
+        """Raise `LimitViolation` if the device would refuse, clip or wrap `target`; move nothing."""
+        ...
+
+    def start(self, target: TargetT) -> None:
+        """Check, then start towards `target` and return without waiting."""
+        ...
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Return when the device says it has arrived; raise `DeviceTimeout` after `timeout_s`."""
+        ...
+
+    def read_back(self) -> TargetT:
+        """Where the device says it is now."""
+        ...
+
+
+@runtime_checkable
+class Camera(Device, Protocol):
+    """A camera that returns raw counts in ADU."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of a frame in pixels."""
+        ...
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits of the analogue-to-digital converter."""
+        ...
+
+    @property
+    def exposure_limits_ms(self) -> tuple[float, float] | None:
+        """Shortest and longest exposure the device declares, or None if it declares none."""
+        ...
+
+    def set_exposure_ms(self, exposure_ms: float) -> float:
+        """Set the exposure within the limits and return what the device reads back."""
+        ...
+
+    def snap(self, *, timeout_s: float) -> NDArray[np.uint16]:
+        """Expose once and return a (height, width) copy in ADU.
+
+        Raises `DeviceTimeout` after `timeout_s` beyond the exposure, `FrameLoss` if no frame came.
+        """
+        ...
+
+    def capture(self, frames: int, *, timeout_s: float) -> NDArray[np.uint16]:
+        """Return exactly `frames` consecutive exposures as (frames, height, width) copies in ADU.
+
+        Raises `FrameLoss` if fewer arrive, `DeviceTimeout` after `timeout_s` in all.
+        """
+        ...
+
+
+@runtime_checkable
+class SpatialLightModulator(Actuator[NDArray[np.uint8]], Protocol):
+    """A modulator that shows (height, width) grey levels.
+
+    `check` refuses any array that is not uint8 of the exact shape: Micro-Manager would wrap a 300
+    to 44 without a word.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of a pattern in pixels."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """Number of grey levels, 256 for 8 bit."""
+        ...
+
+
+@runtime_checkable
+class Stage(Actuator[float], Protocol):
+    """One axis in micrometres."""
+
+    @property
+    def limits_um(self) -> tuple[float, float] | None:
+        """Travel the device declares, or None."""
+        ...
+
+
+@runtime_checkable
+class XYStage(Actuator[Position], Protocol):
+    """Two axes in micrometres."""
+
+    @property
+    def limits_um(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Travel of x and of y the device declares, or None."""
+        ...
+
+
+@runtime_checkable
+class LightSource(Actuator[float], Protocol):
+    """A light whose level is one number (power, current) and which can be switched off."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the level, `mW` say."""
+        ...
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest level allowed."""
+        ...
+
+    def is_on(self) -> bool:
+        """Whether the device says that light can leave it now (output on and level above zero)."""
+        ...
+
+
+@runtime_checkable
+class Meter(Device, Protocol):
+    """A device that measures one number."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the reading."""
+        ...
+
+    def read(self) -> float:
+        """One reading; raises `DeviceError`, never returns NaN."""
+        ...
