@@ -1,4 +1,4 @@
-"""Hardware and its virtual twins behind small protocols. Knows no science, imports no other room."""
+"""Hardware and its virtual twins behind small protocols. Knows no science and no other room."""
 
 from drivers.devices import (
     Actuator,

@@ -1,0 +1,1 @@
+"""What to try next, and is it really better. Knows designs and scores, neither bench nor frames."""

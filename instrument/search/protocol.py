@@ -1,0 +1,54 @@
+"""What every search engine promises: ask for designs, tell their scores, nothing else.
+
+An engine holds no file and pickles nothing: it is rebuilt by replaying the ledger. Hence the one
+law of this room: given the same space, seed and the same sequence of `ask` and `tell`, an engine
+proposes the same designs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from instrument.design import Design
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A scored design, as an engine and the recommender see it.
+
+    Parameters
+    ----------
+    trial
+        Number of the trial in its campaign.
+    design
+        The design that was applied.
+    score
+        Objective, higher is better (bits); None if the trial failed and has no score.
+    standard_error
+        Known standard error of the score, in the same unit.
+    cost_s
+        Seconds the trial took.
+    """
+
+    trial: int
+    design: Design
+    score: float | None
+    standard_error: float
+    cost_s: float
+
+
+class Optimizer(Protocol):
+    """Ask/tell engine over a design space."""
+
+    def ask(self, trial: int) -> Design | None:
+        """Propose the design of trial number `trial`, or None when the engine has nothing left."""
+        ...
+
+    def tell(self, observation: Observation) -> None:
+        """Take the score of a design (asked for here or not); a failed trial has score None."""
+        ...
+
+    def best(self) -> Design | None:
+        """Return the design the engine itself believes in, or None before any score."""
+        ...
