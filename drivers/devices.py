@@ -75,7 +75,7 @@ class Actuator(Device, Protocol[TargetT]):
     """A device that can be brought to a target."""
 
     def check(self, target: TargetT) -> None:
-        """Raise `LimitViolation` if the device would refuse, clip or wrap `target`. Moves nothing."""
+        """Raise `LimitViolation` if the device would refuse, clip or wrap `target`; no move."""
         ...
 
     def start(self, target: TargetT) -> None:

@@ -54,8 +54,8 @@ class Parameter:
             raise DesignError(f"design.{self.name}: bounds must be finite numbers of {self.unit}")
         if not self.lower < self.upper:
             raise DesignError(
-                f"design.{self.name}: bounds {self.lower:g} to {self.upper:g} {self.unit} are empty; "
-                "the first must be below the second"
+                f"design.{self.name}: bounds {self.lower:g} to {self.upper:g} {self.unit} are "
+                "empty; the first must be below the second"
             )
         if not self.labels or len(self.labels) != len(self.start):
             raise DesignError(
@@ -120,12 +120,12 @@ class DesignSpace:
         return tuple(f"{p.name}.{label}" for p in self.parameters for label in p.labels)
 
     @property
-    def lower(self) -> Float[np.ndarray, " dimension"]:
+    def lower(self) -> Float[np.ndarray, " components"]:
         """Lower bounds, flat."""
         return np.concatenate([np.full(p.size, p.lower) for p in self.parameters])
 
     @property
-    def upper(self) -> Float[np.ndarray, " dimension"]:
+    def upper(self) -> Float[np.ndarray, " components"]:
         """Upper bounds, flat."""
         return np.concatenate([np.full(p.size, p.upper) for p in self.parameters])
 
@@ -152,12 +152,12 @@ class DesignSpace:
                         f"{p.lower:g} to {p.upper:g} {p.unit}"
                     )
 
-    def to_vector(self, design: Design) -> Float[np.ndarray, " dimension"]:
+    def to_vector(self, design: Design) -> Float[np.ndarray, " components"]:
         """Flatten a checked design."""
         self.check(design)
         return np.concatenate([np.asarray(design.values[p.name]) for p in self.parameters])
 
-    def from_vector(self, vector: Sequence[float] | Float[np.ndarray, " dimension"]) -> Design:
+    def from_vector(self, vector: Sequence[float] | Float[np.ndarray, " components"]) -> Design:
         """Clip nothing: a vector outside the bounds is an error, not a design."""
         flat = np.asarray(vector, dtype=np.float64)
         if flat.shape != (self.dimension,):
