@@ -1,8 +1,9 @@
 """What every search engine promises: ask for designs, tell their scores, nothing else.
 
 An engine holds no file and pickles nothing: it is rebuilt by replaying the ledger. Hence the one
-law of this room: given the same space, seed and the same sequence of `ask` and `tell`, an engine
-proposes the same designs.
+law of this room: what `ask` proposes depends on the space, the seed, the trial number and the
+observations told so far, in their order, and on nothing else. Asking changes nothing, so that a
+replay needs only the `tell`s, and a proposal that was lost with the process is simply asked again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Observation:
     trial
         Number of the trial in its campaign.
     design
-        The design that was applied.
+        The design as it was asked for, not its read-back: engines know their proposals by it.
     score
         Objective, higher is better (bits); None if the trial failed and has no score.
     standard_error
@@ -42,11 +43,17 @@ class Optimizer(Protocol):
     """Ask/tell engine over a design space."""
 
     def ask(self, trial: int) -> Design | None:
-        """Propose the design of trial number `trial`, or None when the engine has nothing left."""
+        """Propose the design of trial number `trial`, or None when the engine has nothing left.
+
+        The first proposal is the space's start.
+        """
         ...
 
     def tell(self, observation: Observation) -> None:
-        """Take the score of a design (asked for here or not); a failed trial has score None."""
+        """Take the score of a design (asked for here or not); a failed trial has score None.
+
+        The first observation may be the space's start, measured before any engine was asked.
+        """
         ...
 
     def best(self) -> Design | None:
