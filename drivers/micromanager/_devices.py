@@ -1,0 +1,324 @@
+"""Camera, modulator and stages of a Micro-Manager core."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.devices import DeviceDescription, Position
+from drivers.errors import DeviceTimeout, FrameLoss, InstrumentReported, LimitViolation
+from drivers.micromanager._core import MicroManager
+
+_POLL_S = 1e-3
+
+
+class MicroManagerCamera:
+    """A camera that returns raw 8- to 16-bit counts (`drivers.devices.Camera`).
+
+    Parameters
+    ----------
+    manager
+        Owner of the core.
+    label
+        Device label.
+    """
+
+    def __init__(self, manager: MicroManager, label: str):
+        manager.require(label, "camera")
+        self.name = label
+        self._manager = manager
+        self._core = manager.core
+        self._exposure_limits_ms = manager.property_limits(label, "Exposure")
+        self._exposure_ms = manager.call(
+            f"{label}: exposure", lambda: self._core.getExposure(label)
+        )
+        self.shape, self.bit_depth = manager.call(f"{label}: format", self._format)
+
+    @property
+    def exposure_limits_ms(self) -> tuple[float, float] | None:
+        """Shortest and longest exposure the device declares."""
+        return self._exposure_limits_ms
+
+    def describe(self) -> DeviceDescription:
+        """Identity, limits and every property."""
+        return self._manager.describe(self.name, "camera", exposure_ms=self._exposure_limits_ms)
+
+    def set_exposure_ms(self, exposure_ms: float) -> float:
+        """Check against the limits, which the core itself does not, set, and read back."""
+        low, high = self._exposure_limits_ms or (0.0, math.inf)
+        if not (low <= exposure_ms <= high and exposure_ms > 0):  # also catches NaN
+            raise LimitViolation(
+                f"{self.name}: exposure {exposure_ms:g} ms asked, {low:g} to {high:g} ms allowed; "
+                "correct exposure_ms in the bench file"
+            )
+
+        def set_and_read() -> float:
+            self._core.setExposure(self.name, exposure_ms)
+            return self._core.getExposure(self.name)
+
+        self._exposure_ms = self._manager.call(
+            f"{self.name}: exposure {exposure_ms:g} ms", set_and_read
+        )
+        return self._exposure_ms
+
+    def snap(self, *, timeout_s: float) -> NDArray[np.uint16]:
+        """Expose once; (height, width) copy in ADU."""
+
+        def expose() -> NDArray[np.generic]:
+            self._select()
+            self._core.snapImage()
+            return self._core.getImage()
+
+        frame = self._manager.call(
+            f"{self.name}: snap", expose, timeout_s=self._exposure_ms / 1e3 + timeout_s
+        )
+        return self._raw(frame)
+
+    def capture(self, frames: int, *, timeout_s: float) -> NDArray[np.uint16]:
+        """Run a finite sequence and count what arrives; (frames, height, width) in ADU."""
+        if frames < 1:
+            raise LimitViolation(f"{self.name}: {frames} frames asked, at least 1 needed")
+        stack = np.empty((frames, *self.shape), np.uint16)
+        deadline_s = time.monotonic() + frames * self._exposure_ms / 1e3 + timeout_s
+        self._manager.call(f"{self.name}: start sequence", lambda: self._start(frames))
+        try:
+            for index in range(frames):
+                stack[index] = self._raw(self._next_frame(index, frames, deadline_s))
+        finally:
+            self._manager.call(
+                f"{self.name}: stop sequence",
+                lambda: self._core.stopSequenceAcquisition(self.name),
+            )
+        return stack
+
+    def make_safe(self) -> None:
+        """Stop any sequence; a camera emits nothing."""
+
+        def stop() -> None:
+            if self._core.isSequenceRunning(self.name):
+                self._core.stopSequenceAcquisition(self.name)
+
+        self._manager.call(f"{self.name}: stop", stop)
+
+    def close(self) -> None:
+        """Nothing of its own to release; the core is closed by its owner."""
+
+    def _format(self) -> tuple[tuple[int, int], int]:
+        self._select()
+        core = self._core
+        if core.getNumberOfComponents() != 1 or core.getBytesPerPixel() > 2:
+            raise ValueError(
+                f"{core.getBytesPerPixel()} bytes and {core.getNumberOfComponents()} components a "
+                "pixel; set PixelType to 8bit or 16bit: bits are counted on raw counts"
+            )
+        # A Python camera of the virtual bench cannot report its depth through the core.
+        depth = core.getProperty(self.name, "BitDepth") if self._has_depth() else None
+        return (core.getImageHeight(), core.getImageWidth()), int(depth or core.getImageBitDepth())
+
+    def _has_depth(self) -> bool:
+        return bool(self._core.hasProperty(self.name, "BitDepth"))
+
+    def _select(self) -> None:
+        if self._core.getCameraDevice() != self.name:
+            self._core.setCameraDevice(self.name)
+
+    def _start(self, frames: int) -> None:
+        self._select()
+        self._core.clearCircularBuffer()
+        # stopOnOverflow: a frame that was overwritten must not be scored as another.
+        self._core.startSequenceAcquisition(frames, 0.0, True)
+
+    def _next_frame(self, index: int, frames: int, deadline_s: float) -> NDArray[np.generic]:
+        def take() -> tuple[bool, NDArray[np.generic] | None]:
+            running = self._core.isSequenceRunning(self.name)
+            if self._core.getRemainingImageCount() > 0:
+                return running, self._core.popNextImage()
+            return running, None
+
+        while True:
+            running, frame = self._manager.call(f"{self.name}: frame {index + 1} of {frames}", take)
+            if frame is not None:
+                return frame
+            if not running:
+                raise FrameLoss(
+                    f"{self.name}: {frames} frames asked, {index} came before the camera stopped; "
+                    "check its connection and the sequence buffer"
+                )
+            if time.monotonic() > deadline_s:
+                raise DeviceTimeout(
+                    f"{self.name}: {frames} frames asked, {index} came in time; "
+                    "check trigger and exposure"
+                )
+            time.sleep(_POLL_S)  # the core offers no event for a new frame
+
+    def _raw(self, frame: NDArray[np.generic]) -> NDArray[np.uint16]:
+        if frame.shape != self.shape or frame.dtype not in (np.uint8, np.uint16):
+            raise FrameLoss(
+                f"{self.name}: a frame of {frame.dtype} {frame.shape} came, uint16 {self.shape} "
+                "expected; ROI, binning or pixel type changed under us"
+            )
+        return frame.astype(np.uint16)  # the one copy: the core reuses its buffer
+
+
+class MicroManagerSLM:
+    """A modulator of 8-bit grey levels (`drivers.devices.SpatialLightModulator`)."""
+
+    levels = 256
+
+    def __init__(self, manager: MicroManager, label: str):
+        manager.require(label, "slm")
+        self.name = label
+        self._manager = manager
+        self._core = manager.core
+        self.shape = manager.call(f"{label}: format", self._read_shape)
+        self._shown: NDArray[np.uint8] | None = None
+
+    def describe(self) -> DeviceDescription:
+        """Identity and every property."""
+        return self._manager.describe(self.name, "slm", grey_level=(0, self.levels - 1))
+
+    def check(self, target: NDArray[np.uint8]) -> None:
+        """Refuse anything but uint8 of the exact shape: the core would wrap or stretch it."""
+        if target.dtype != np.uint8 or target.shape != self.shape:
+            raise LimitViolation(
+                f"{self.name}: a pattern of {target.dtype} {target.shape} asked, "
+                f"uint8 {self.shape} needed"
+            )
+
+    def start(self, target: NDArray[np.uint8]) -> None:
+        """Load and show a pattern."""
+        self.check(target)
+        pattern = np.ascontiguousarray(target)
+
+        def show() -> None:
+            self._core.setSLMImage(self.name, pattern)
+            self._core.displaySLMImage(self.name)
+
+        self._manager.call(f"{self.name}: show a pattern", show)
+        self._shown = pattern.copy()
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Wait until the device is not busy; the crystal settles later (`settle_ms`)."""
+        self._manager.wait(self.name, timeout_s=timeout_s)
+
+    def read_back(self) -> NDArray[np.uint8]:
+        """Pattern last shown; most modulators cannot be read, so this is what was sent."""
+        if self._shown is None:
+            raise InstrumentReported(f"{self.name}: no pattern has been shown yet")
+        return self._shown.copy()
+
+    def make_safe(self) -> None:
+        """Flat."""
+        self.start(np.zeros(self.shape, np.uint8))
+
+    def close(self) -> None:
+        """Nothing of its own to release; the core is closed by its owner."""
+
+    def _read_shape(self) -> tuple[int, int]:
+        core = self._core
+        if core.getSLMBytesPerPixel(self.name) != 1:
+            raise ValueError("only 8-bit modulators are supported so far")
+        return core.getSLMHeight(self.name), core.getSLMWidth(self.name)
+
+
+class MicroManagerStage:
+    """A single axis in micrometres (`drivers.devices.Stage`)."""
+
+    def __init__(self, manager: MicroManager, label: str):
+        manager.require(label, "stage")
+        self.name = label
+        self._manager = manager
+        self._core = manager.core
+        self.limits_um = manager.property_limits(label, "Position")
+
+    def describe(self) -> DeviceDescription:
+        """Identity, travel and every property."""
+        return self._manager.describe(self.name, "stage", position_um=self.limits_um)
+
+    def check(self, target: float) -> None:
+        """Refuse a position beyond the travel the device declares."""
+        _check_travel(self.name, target, self.limits_um)
+
+    def start(self, target: float) -> None:
+        """Start moving."""
+        self.check(target)
+        self._manager.call(
+            f"{self.name}: move to {target:g} um",
+            lambda: self._core.setPosition(self.name, target),
+        )
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Wait for the end of the move."""
+        self._manager.wait(self.name, timeout_s=timeout_s)
+
+    def read_back(self) -> float:
+        """Present position in micrometres."""
+        return self._manager.call(
+            f"{self.name}: position", lambda: float(self._core.getPosition(self.name))
+        )
+
+    def make_safe(self) -> None:
+        """Stay."""
+
+    def close(self) -> None:
+        """Nothing of its own to release; the core is closed by its owner."""
+
+
+class MicroManagerXYStage:
+    """Two axes in micrometres (`drivers.devices.XYStage`); Micro-Manager declares no travel."""
+
+    limits_um = None
+
+    def __init__(self, manager: MicroManager, label: str):
+        manager.require(label, "xy_stage")
+        self.name = label
+        self._manager = manager
+        self._core = manager.core
+
+    def describe(self) -> DeviceDescription:
+        """Identity and every property."""
+        return self._manager.describe(self.name, "xy_stage")
+
+    def check(self, target: Position) -> None:
+        """Refuse what is not a number."""
+        for value in target:
+            _check_travel(self.name, value, None)
+
+    def start(self, target: Position) -> None:
+        """Start moving."""
+        self.check(target)
+        x_um, y_um = target
+        self._manager.call(
+            f"{self.name}: move to ({x_um:g}, {y_um:g}) um",
+            lambda: self._core.setXYPosition(self.name, x_um, y_um),
+        )
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Wait for the end of the move."""
+        self._manager.wait(self.name, timeout_s=timeout_s)
+
+    def read_back(self) -> Position:
+        """Present position in micrometres."""
+
+        def read() -> Position:
+            x_um, y_um = self._core.getXYPosition(self.name)
+            return float(x_um), float(y_um)
+
+        return self._manager.call(f"{self.name}: position", read)
+
+    def make_safe(self) -> None:
+        """Stay."""
+
+    def close(self) -> None:
+        """Nothing of its own to release; the core is closed by its owner."""
+
+
+def _check_travel(name: str, target_um: float, limits_um: tuple[float, float] | None) -> None:
+    low, high = limits_um or (-math.inf, math.inf)
+    if not (math.isfinite(target_um) and low <= target_um <= high):
+        raise LimitViolation(
+            f"{name}: position {target_um:g} um asked, the device travels {low:g} to {high:g} um"
+        )

@@ -1,0 +1,234 @@
+"""The physics that the virtual devices share: what light, sample, pupil and sensor do together.
+
+The world knows the time (stages travel, the modulator settles) and the truth (the hidden
+aberration). Devices write its controls; the camera reads `expected_electrons`. What is expected is
+cached per device state, so that a repeated exposure costs only its noise.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Complex, Float, UInt8
+
+from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
+from drivers.virtual.samples import SampleKind, sample_map
+from drivers.virtual.sensor import VirtualSensor
+from drivers.virtual.zernike import FIRST_MODE, LAST_MODE, aperture, pupil_grid
+
+SAMPLE_SIDE = 2048
+SLM_LEVELS = 256
+ELECTRONS_PER_MW_MS = 2.0  # at object brightness 1
+STRAY_FRACTION = 0.05  # of the light, without object
+BACKGROUND_E_PER_MS = 0.02  # room light, LED off
+SLM_SETTLE_S = 0.015
+XY_SPEED_UM_PER_S = 20_000.0
+Z_SPEED_UM_PER_S = 2_000.0
+XY_TRAVEL_UM = (-500.0, 500.0)
+Z_TRAVEL_UM = (-100.0, 100.0)
+_CACHED_FIELDS = 512
+
+_transfer = eqx.filter_jit(PupilMicroscope.transfer)
+_image = eqx.filter_jit(PupilMicroscope.image)
+_spectrum = jax.jit(jnp.fft.rfft2)
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """A straight move at constant speed, all axes arriving together."""
+
+    origin: tuple[float, ...]
+    target: tuple[float, ...]
+    started_s: float
+    duration_s: float
+
+    @classmethod
+    def plan(
+        cls, origin: tuple[float, ...], target: tuple[float, ...], speed_um_per_s: float
+    ) -> Travel:
+        """Start now from `origin`."""
+        distance = max(abs(b - a) for a, b in zip(origin, target, strict=True))
+        return cls(origin, target, time.perf_counter(), distance / speed_um_per_s)
+
+    def is_done(self) -> bool:
+        """Whether the target is reached by now."""
+        return time.perf_counter() - self.started_s >= self.duration_s
+
+    def position(self) -> tuple[float, ...]:
+        """Where the stage is now, in micrometres."""
+        if self.is_done():
+            return self.target
+        fraction = (time.perf_counter() - self.started_s) / self.duration_s
+        return tuple(a + fraction * (b - a) for a, b in zip(self.origin, self.target, strict=True))
+
+
+class PupilWorld:
+    """State and physics of the programmable-pupil microscope.
+
+    Parameters
+    ----------
+    seed
+        Fixes sample, aberration, sensor and the order of noise draws.
+    sample, fill
+        Kind of sample, and the fraction of bead pixels.
+    aberration_rms_rad
+        Size of the hidden aberration over Zernike modes 4 to 15; 0 gives the unaberrated bench.
+    optical_power_mw
+        Called at every exposure: the power that leaves the light source now.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        sample: SampleKind,
+        fill: float,
+        aberration_rms_rad: float,
+        optical_power_mw: Callable[[], float],
+    ):
+        maps, aberration, sensor, frames = np.random.default_rng(seed).spawn(4)
+        self._sample = sample_map(sample, SAMPLE_SIDE, rng=maps, fill=fill)
+        self.twin = PupilMicroscope(_draw_aberration(aberration, aberration_rms_rad))
+        self.sensor = VirtualSensor.draw(self.twin.height, self.twin.width, rng=sensor)
+        self._frame_rng = frames
+        self._optical_power_mw = optical_power_mw
+        self._lock = threading.Lock()
+        side = self.twin.side
+        self.slm_shape = (side, side)
+        self._pattern = np.zeros(self.slm_shape, np.uint8)
+        self._previous_pattern = self._pattern
+        self._pattern_changed_s = -np.inf
+        self.z_travel = Travel((0.0,), (0.0,), 0.0, 0.0)
+        self.xy_travel = Travel((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+        self._spectra: OrderedDict[tuple[int, int], Complex[np.ndarray, "rows columns"]]
+        self._spectra = OrderedDict()
+        self._transfer_key: tuple[bytes, float] | None = None
+        self._transfer: Complex[np.ndarray, "rows columns"] | None = None
+        self._image_key: tuple[int, int] | None = None
+        self._image: Float[np.ndarray, "height width"] | None = None
+
+    # ---- controls, written by the devices
+
+    def show(self, pattern: UInt8[np.ndarray, "side side"]) -> None:
+        """Let the modulator turn from what it shows now to `pattern`."""
+        with self._lock:
+            self._previous_pattern = self._pattern
+            self._pattern = pattern.copy()
+            self._pattern_changed_s = time.perf_counter()
+
+    def move_z(self, position_um: float) -> None:
+        """Send the focus stage to `position_um`."""
+        with self._lock:
+            origin = self.z_travel.position()
+            self.z_travel = Travel.plan(origin, (position_um,), Z_SPEED_UM_PER_S)
+
+    def move_xy(self, x_um: float, y_um: float) -> None:
+        """Send the sample stage to a position."""
+        with self._lock:
+            origin = self.xy_travel.position()
+            self.xy_travel = Travel.plan(origin, (x_um, y_um), XY_SPEED_UM_PER_S)
+
+    # ---- physics, read by the camera
+
+    def expose(self, exposure_s: float) -> np.ndarray:
+        """Draw one frame of raw counts, (height, width) uint16 ADU, under the present state."""
+        expected = self.expected_electrons(exposure_s)
+        return self.sensor.expose(expected, exposure_s=exposure_s, rng=self._frame_rng)
+
+    def expected_electrons(self, exposure_s: float) -> Float[np.ndarray, "height width"]:
+        """Return expected photo-electrons a pixel under the present state, float64."""
+        light = ELECTRONS_PER_MW_MS * self._optical_power_mw() * exposure_s * 1e3
+        background = BACKGROUND_E_PER_MS * exposure_s * 1e3
+        if light == 0:
+            return np.full((self.twin.height, self.twin.width), background)
+        with self._lock:
+            image = self._unit_image()
+        return light * ((1 - STRAY_FRACTION) * image + STRAY_FRACTION) + background
+
+    def modulator_rad(self) -> Float[np.ndarray, "side side"]:
+        """Phase of the modulator now: a 2 pi look-up table, exponential settling."""
+        phase = self._pattern * (2 * np.pi / SLM_LEVELS)
+        elapsed_s = time.perf_counter() - self._pattern_changed_s
+        if elapsed_s >= SLM_SETTLE_S:
+            return phase
+        old = self._previous_pattern * (2 * np.pi / SLM_LEVELS)
+        return phase + (old - phase) * np.exp(-5 * elapsed_s / SLM_SETTLE_S)
+
+    def residual_rad(self) -> float:
+        """Rms of the settled wavefront over the pupil without piston, tip and tilt: the truth."""
+        phase = self._pattern * (2 * np.pi / SLM_LEVELS)
+        wavefront = self.twin.wavefront_rad(
+            jnp.asarray(phase, jnp.float32), jnp.float32(self.z_travel.target[0])
+        )
+        return wavefront_rms_rad(np.asarray(wavefront, np.float64))
+
+    def _unit_image(self) -> Float[np.ndarray, "height width"]:
+        modulator = self.modulator_rad()
+        transfer_key = (modulator.tobytes(), self.z_travel.position()[0])
+        if transfer_key != self._transfer_key or self._transfer is None:
+            self._transfer = _transfer(
+                self.twin, jnp.asarray(modulator, jnp.float32), jnp.float32(transfer_key[1])
+            )
+            self._transfer_key = transfer_key
+            self._image = None
+        corner = self._corner()
+        if self._image is None or corner != self._image_key:
+            image = _image(self.twin, self._field_spectrum(corner), self._transfer)
+            self._image = np.asarray(image, np.float64)
+            self._image_key = corner
+        return self._image
+
+    def _corner(self) -> tuple[int, int]:
+        """Row and column of the field's first object pixel in the sample map."""
+        x_um, y_um = self.xy_travel.position()
+        rows, columns = self.twin.object_shape
+        row = round(y_um / PIXEL_UM) + (SAMPLE_SIDE - rows) // 2
+        column = round(x_um / PIXEL_UM) + (SAMPLE_SIDE - columns) // 2
+        return row % SAMPLE_SIDE, column % SAMPLE_SIDE
+
+    def _field_spectrum(self, corner: tuple[int, int]) -> Complex[np.ndarray, "rows columns"]:
+        if corner in self._spectra:
+            self._spectra.move_to_end(corner)
+            return self._spectra[corner]
+        rows, columns = self.twin.object_shape
+        field = self._sample.take(range(corner[0], corner[0] + rows), axis=0, mode="wrap")
+        field = field.take(range(corner[1], corner[1] + columns), axis=1, mode="wrap")
+        self._spectra[corner] = np.asarray(_spectrum(field))
+        if len(self._spectra) > _CACHED_FIELDS:
+            self._spectra.popitem(last=False)
+        return self._spectra[corner]
+
+
+def wavefront_rms_rad(wavefront: Float[np.ndarray, "side side"]) -> float:
+    """Rms over the pupil of a wavefront known modulo 2 pi, without piston, tip and tilt.
+
+    Unwrapped along the central column and from there along every row (Itoh 1982): exact where
+    neighbouring pixels differ by less than pi, as a smooth wavefront on 64 pixels does.
+    """
+    side = wavefront.shape[0]
+    middle = side // 2
+    unwrapped = np.angle(np.exp(1j * wavefront))
+    unwrapped[:, middle] = np.unwrap(unwrapped[:, middle])
+    unwrapped[:, middle:] = np.unwrap(unwrapped[:, middle:], axis=1)
+    unwrapped[:, : middle + 1] = np.unwrap(unwrapped[:, middle::-1], axis=1)[:, ::-1]
+    x, y = pupil_grid(side)
+    inside = aperture(side)
+    plane = np.stack([np.ones(inside.sum()), x[inside], y[inside]], axis=1)
+    values = unwrapped[inside]
+    coefficients, *_ = np.linalg.lstsq(plane, values, rcond=None)
+    return float(np.std(values - plane @ coefficients))
+
+
+def _draw_aberration(rng: np.random.Generator, rms_rad: float) -> Float[np.ndarray, " modes"]:
+    """Draw Gaussian coefficients, lower orders larger, scaled to the rms asked for."""
+    modes = np.arange(FIRST_MODE, LAST_MODE + 1)
+    coefficients = rng.standard_normal(len(modes)) / np.sqrt(modes)
+    return rms_rad * coefficients / np.linalg.norm(coefficients)
