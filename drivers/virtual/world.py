@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Complex, Float, UInt8
+from jaxtyping import Array, Complex, Float, UInt8
 
 from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
 from drivers.virtual.samples import SampleKind, sample_map
@@ -108,10 +108,10 @@ class PupilWorld:
         self._pattern_changed_s = -np.inf
         self.z_travel = Travel((0.0,), (0.0,), 0.0, 0.0)
         self.xy_travel = Travel((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
-        self._spectra: OrderedDict[tuple[int, int], Complex[np.ndarray, "rows columns"]]
+        self._spectra: OrderedDict[tuple[int, int], Complex[Array, "rows columns"]]
         self._spectra = OrderedDict()
         self._transfer_key: tuple[bytes, float] | None = None
-        self._transfer: Complex[np.ndarray, "rows columns"] | None = None
+        self._transfer: Complex[Array, "rows columns"] | None = None
         self._image_key: tuple[int, int] | None = None
         self._image: Float[np.ndarray, "height width"] | None = None
 
@@ -194,14 +194,14 @@ class PupilWorld:
         column = round(x_um / PIXEL_UM) + (SAMPLE_SIDE - columns) // 2
         return row % SAMPLE_SIDE, column % SAMPLE_SIDE
 
-    def _field_spectrum(self, corner: tuple[int, int]) -> Complex[np.ndarray, "rows columns"]:
+    def _field_spectrum(self, corner: tuple[int, int]) -> Complex[Array, "rows columns"]:
         if corner in self._spectra:
             self._spectra.move_to_end(corner)
             return self._spectra[corner]
         rows, columns = self.twin.object_shape
         field = self._sample.take(range(corner[0], corner[0] + rows), axis=0, mode="wrap")
         field = field.take(range(corner[1], corner[1] + columns), axis=1, mode="wrap")
-        self._spectra[corner] = np.asarray(_spectrum(field))
+        self._spectra[corner] = _spectrum(field)
         if len(self._spectra) > _CACHED_FIELDS:
             self._spectra.popitem(last=False)
         return self._spectra[corner]
