@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 from pymmcore_plus.experimental.unicore import (  # noqa: TID251 - the one module that may
     SimpleCameraDevice,
     SLMDevice,
@@ -22,7 +21,7 @@ from pymmcore_plus.experimental.unicore import (  # noqa: TID251 - the one modul
     XYStageDevice,
 )
 
-from drivers.virtual.samples import SampleKind
+from drivers.virtual.options import PupilMicroscopeOptions
 from drivers.virtual.scpi_server import ScpiServer, VirtualLed
 from drivers.virtual.world import XY_TRAVEL_UM, Z_TRAVEL_UM, PupilWorld
 
@@ -118,8 +117,8 @@ class VirtualFocus(StageDevice):
         self.register_property(
             "Position",
             default_value=0.0,
-            getter=lambda device: device.get_position_um(),
-            setter=lambda device, value: device.set_position_um(value),
+            getter=VirtualFocus.get_position_um,
+            setter=VirtualFocus.set_position_um,
             limits=Z_TRAVEL_UM,
         )
 
@@ -189,31 +188,6 @@ class VirtualXY(XYStageDevice):
     def set_origin_y(self) -> None:
         """Refused: the sample map has a fixed origin."""
         raise NotImplementedError("the virtual sample stage has a fixed origin")
-
-
-class PupilMicroscopeOptions(BaseModel):
-    """Options of `virtual: pupil_microscope` in a bench file.
-
-    Parameters
-    ----------
-    seed
-        Fixes sample, hidden aberration and sensor; the campaign's seed unless given.
-    sample, fill
-        `texture`, `beads` or `cells`; fraction of pixels with a bead.
-    aberration_rms_rad
-        Size of the hidden aberration, rad rms over Zernike modes 4 to 15.
-    led
-        `host:port` of an LED server that runs as a process of its own
-        (`python -m drivers.virtual.scpi_server`); by default the bench starts one inside.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = Field(default=0, ge=0)
-    sample: SampleKind = "texture"
-    fill: float = Field(default=0.02, gt=0, lt=1)
-    aberration_rms_rad: float = Field(default=1.0, ge=0, le=3)
-    led: str | None = Field(default=None, pattern=r"^[^:]+:\d+$")
 
 
 class VirtualBench:

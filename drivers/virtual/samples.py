@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 from scipy import fft, ndimage
 
-SampleKind = Literal["texture", "beads", "cells"]
+from drivers.virtual.options import SampleKind
+
 SAMPLE_KINDS: tuple[str, ...] = get_args(SampleKind)
 BEAD_RADIUS_PIXELS = 0.8
 
@@ -51,8 +52,8 @@ def _texture(side: int, rng: np.random.Generator) -> SampleMap:
     columns = fft.rfftfreq(side)[None, :]
     frequency = np.hypot(rows, columns)
     frequency[0, 0] = np.inf
-    white = fft.rfft2(rng.standard_normal((side, side), dtype=np.float32), workers=-1)
-    noise = fft.irfft2(white / np.maximum(frequency, 0.01), s=(side, side), workers=-1)
+    white = np.asarray(fft.rfft2(rng.standard_normal((side, side), dtype=np.float32), workers=-1))
+    noise = np.asarray(fft.irfft2(white / np.maximum(frequency, 0.01), s=(side, side), workers=-1))
     return np.exp(0.5 * noise / noise.std())
 
 

@@ -1,0 +1,34 @@
+"""Options of the virtual benches, as plain data: reading a bench file must not start JAX."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SampleKind = Literal["texture", "beads", "cells"]
+
+
+class PupilMicroscopeOptions(BaseModel):
+    """Options of `virtual: pupil_microscope` in a bench file.
+
+    Parameters
+    ----------
+    seed
+        Fixes sample, hidden aberration and sensor.
+    sample, fill
+        Kind of sample; for beads, the fraction of pixels that hold one.
+    aberration_rms_rad
+        Size of the hidden aberration, rad rms over Zernike modes 4 to 15.
+    led
+        `host:port` of an LED server that runs as a process of its own
+        (`python -m drivers.virtual.scpi_server`); by default the bench starts one inside.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0)
+    sample: SampleKind = "texture"
+    fill: float = Field(default=0.02, gt=0, lt=1)
+    aberration_rms_rad: float = Field(default=1.0, ge=0, le=3)
+    led: str | None = Field(default=None, pattern=r"^[^:]+:\d+$")

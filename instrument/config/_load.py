@@ -1,0 +1,160 @@
+"""From a YAML file to a checked `Config`: overrides, shorthands, paths, all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from instrument.config._checks import problems_between_sections
+from instrument.config._model import Config, LoadedMicroManager, NoiseFile
+from instrument.config._problems import sentences
+
+KIND_OF_ROLE = {
+    "camera": "camera",
+    "slm": "slm",
+    "sample": "xy_stage",
+    "focus": "stage",
+    "light": "light",
+}
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class ConfigError(Exception):
+    """The bench file cannot be used; one sentence a problem, nothing has been touched."""
+
+    def __init__(self, source: str, problems: Sequence[str]):
+        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+def load_config(path: Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
+    """Read a bench file.
+
+    Parameters
+    ----------
+    path
+        YAML file; the name of a shipped one (`demo.yaml`) will do.
+    overrides
+        `section.key=value`, the value in YAML, as the command line's `--set` gives them.
+    seed
+        Replaces `search.seed`.
+
+    Raises
+    ------
+    ConfigError
+        Naming file, key, value and remedy.
+    """
+    found = path if path.is_file() else find_shipped(path.name)
+    if found is None or (not path.is_file() and path.parent != Path()):
+        raise ConfigError(str(path), ["no such file; give the path of a bench file (YAML)"])
+    try:
+        raw = yaml.safe_load(found.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(str(path), ["holds no sections; begin with `bench:`"])
+    for override in overrides:
+        _override(raw, override)
+    if seed is not None:
+        _override(raw, f"search.seed={seed}")
+    return parse_config(raw, source=str(path), folder=found.parent)
+
+
+def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config:
+    """Check plain data; paths in it are relative to `folder`. Raises `ConfigError`."""
+    completed = _complete(raw)
+    try:
+        config = Config.model_validate(completed)
+    except ValidationError as error:
+        raise ConfigError(source, sentences(error, completed)) from error
+    problems = problems_between_sections(config)
+    if problems:
+        raise ConfigError(source, problems)
+    return _with_absolute_paths(config, folder)
+
+
+def find_shipped(name: str) -> Path | None:
+    """Path of a file under `configs/`, in a checkout or in an installed wheel, or None."""
+    for folder in (_PACKAGE / "shipped_configs", _PACKAGE.parent / "configs"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError("--set", [f"{override!r} is not of the form section.key=value"])
+    *sections, last = key.strip().split(".")
+    target: Any = raw
+    for section in sections:
+        target = target.setdefault(section, {}) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise ConfigError("--set", [f"{key} is below something that is no section"])
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("--set", [f"{override!r}: the value is not YAML"]) from error
+
+
+def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what the file says implicitly: kinds of roles, of parameters, and `noise: FILE`."""
+    completed = dict(raw)
+    if isinstance(completed.get("noise"), str):
+        completed["noise"] = {"file": completed["noise"]}
+    bench = completed.get("bench")
+    roles = bench.get("roles") if isinstance(bench, dict) else None
+    if not isinstance(bench, dict) or not isinstance(roles, dict):
+        return completed
+    roles = {
+        name: {"kind": KIND_OF_ROLE[name], **role}
+        if isinstance(role, dict) and name in KIND_OF_ROLE
+        else role
+        for name, role in roles.items()
+    }
+    completed["bench"] = {**bench, "roles": roles}
+    design = completed.get("design")
+    if isinstance(design, dict):
+        completed["design"] = {n: _with_kind(p, roles) for n, p in design.items()}
+    return completed
+
+
+def _with_kind(parameter: Any, roles: Mapping[str, Any]) -> Any:
+    if not isinstance(parameter, dict):
+        return parameter
+    role = roles.get(str(parameter.get("role")))
+    kind = role.get("kind") if isinstance(role, dict) else None
+    return {"of": kind, **parameter} if kind in {"slm", "stage", "light"} else parameter
+
+
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    update: dict[str, Any] = {}
+    manager = config.bench.micromanager
+    if isinstance(manager, LoadedMicroManager):
+        absolute = manager.model_copy(update={"config": (folder / manager.config).resolve()})
+        update["bench"] = config.bench.model_copy(update={"micromanager": absolute})
+    if isinstance(config.noise, NoiseFile):
+        update["noise"] = NoiseFile(file=(folder / config.noise.file).resolve())
+    visa = {
+        name: instrument.model_copy(
+            update={"declaration": _find_declaration(instrument.declaration, folder)}
+        )
+        for name, instrument in config.bench.visa.items()
+    }
+    update["bench"] = update.get("bench", config.bench).model_copy(update={"visa": visa})
+    return config.model_copy(update=update)
+
+
+def _find_declaration(name: str, folder: Path) -> str:
+    """Resolve a declaration's name or path; a missing one is reported when it is opened."""
+    file = name if name.endswith((".yaml", ".yml")) else f"instruments/{name}.yaml"
+    if (folder / file).is_file():
+        return str((folder / file).resolve())
+    shipped = find_shipped(file)
+    return str(shipped) if shipped else str(folder / file)

@@ -1,0 +1,125 @@
+"""What pydantic found, in the words of whoever wrote the file: key, value, remedy."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from instrument.config._model import Config
+
+_ENSEMBLE = (
+    "`objects` is missing: without an ensemble of objects there is no information; name one, e.g. "
+    "objects: {stage_grid: {count: 40, spacing_um: 120}}"
+)
+_TAGS = {"virtual", "loaded", "numbers", "file", "camera", "slm", "stage", "xy_stage", "light"}
+_LONGEST_VALUE = 60
+
+
+def sentences(error: ValidationError, raw: Mapping[str, Any]) -> list[str]:
+    """One sentence a problem, each once."""
+    found = [_sentence(problem, raw) for problem in error.errors()]
+    return list(dict.fromkeys(found))
+
+
+def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
+    place = _place_in_file(problem, raw)
+    key, shown = ".".join(place), _shown(problem["input"])
+    match problem["type"]:
+        case "missing" | "model_type" if place[0] == "objects":
+            return _ENSEMBLE
+        case "missing":
+            return f"`{key}` is missing; add it"
+        case "extra_forbidden":
+            return f"`{key}` = {shown} is not a key here; {_suggestion(problem['loc'], place)}"
+        case "union_tag_not_found" if place[:2] == ["bench", "roles"]:
+            return f"`{key}`: say what it is with kind: camera, slm, stage, xy_stage or light"
+        case "union_tag_not_found":
+            roles = ", ".join(raw["bench"]["roles"])
+            return (
+                f"`{key}.role` = {_shown(problem['input'].get('role'))} is no role; known: {roles}"
+            )
+        case "value_error":
+            return f"`{key}` = {shown}: {problem['msg'].removeprefix('Value error, ')}"
+        case "float_type" | "float_parsing" | "int_type" | "int_parsing":
+            return f"`{key}` = {shown} is not a plain number{_unit(place)}"
+        case _:
+            return f"`{key}` = {shown}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _place_in_file(problem: Any, raw: Mapping[str, Any]) -> list[str]:
+    """Drop the tags of unions: they are places to pydantic and nowhere in the file."""
+    location, place = problem["loc"], []
+    here: Any = raw
+    for position, part in enumerate(location):
+        is_last = position == len(location) - 1
+        is_key = isinstance(here, Mapping) and part in here
+        leads_on = is_key and (is_last or isinstance(here[part], (Mapping, list)))
+        if part in _TAGS and not leads_on and not (is_last and problem["type"] == "missing"):
+            continue
+        place.append(str(part))
+        here = here[part] if is_key else _item(here, part)
+    return place
+
+
+def _item(here: Any, part: Any) -> Any:
+    is_there = isinstance(here, (list, tuple)) and isinstance(part, int) and part < len(here)
+    return here[part] if is_there else None
+
+
+def _suggestion(location: tuple[Any, ...], place: list[str]) -> str:
+    known = _known_keys(location[:-1])
+    wrong = place[-1]
+    stem = wrong.rsplit("_", 1)[0]
+    same_quantity = [key for key in known if key.rsplit("_", 1)[0] == stem]
+    if same_quantity:
+        return f"the unit is in the name: write `{same_quantity[0]}`"
+    close = difflib.get_close_matches(wrong, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(sorted(known))}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> set[str]:
+    """Keys of the model at a pydantic location, walking annotations from the root."""
+    here: list[Any] = [Config]
+    for part in location:
+        here = [child for annotation in here for child in _children(annotation, part)]
+    return {key for model in here for key in getattr(model, "model_fields", {})}
+
+
+def _children(model: Any, part: Any) -> list[Any]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        if part in model.model_fields:
+            return _options(model.model_fields[part].annotation)
+        return [model] if _has_tag(model, part) else []
+    if get_origin(model) is dict:
+        return _options(get_args(model)[1])
+    return _options(get_args(model)[0]) if get_origin(model) is tuple else [model]
+
+
+def _has_tag(model: type[BaseModel], tag: Any) -> bool:
+    discriminators = [model.model_fields[k] for k in ("kind", "of") if k in model.model_fields]
+    return not discriminators or discriminators[0].default == tag
+
+
+def _options(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _options(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return [option for arg in get_args(annotation) for option in _options(arg)]
+    return [annotation]
+
+
+def _unit(place: list[str]) -> str:
+    for part in reversed(place):
+        for suffix, unit in {"_um": "um", "_ms": "ms", "_rad": "rad", "_s": "s"}.items():
+            if part.endswith(suffix):
+                return f"; write it in {unit}, without a unit"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
