@@ -140,7 +140,9 @@ class SwitchChannel(_Declared):
 
 
 def _kind_of(channel: Any) -> str:
-    return channel.get("kind", "number") if isinstance(channel, dict) else channel.kind
+    if isinstance(channel, dict):
+        return channel.get("kind", "number")
+    return getattr(channel, "kind", "number")  # a built channel, or garbage for pydantic to refuse
 
 
 Channel = Annotated[
@@ -217,6 +219,13 @@ def _sentence(problem: Any) -> str:
             return f"`{key}` is missing; add it"
         case "extra_forbidden":
             return f"`{key}` = {shown} is not a key here; {_suggestion(place)}"
+        case "invalid_key":
+            remedy = (
+                "YAML reads the words on and off as true and false, write turn_on and turn_off"
+                if isinstance(problem["input"], bool)
+                else "put it in quotes"
+            )
+            return f"`{key.rpartition('.')[0]}` has the key {shown}, which is no text; {remedy}"
         case "union_tag_invalid":
             return f"`{key}.kind` is unknown; write `kind: switch`, or leave it out for a number"
         case "string_pattern_mismatch":
@@ -228,8 +237,6 @@ def _sentence(problem: Any) -> str:
 
 
 def _suggestion(place: list[str]) -> str:
-    if place[-1] in {"True", "False"}:
-        return "YAML reads the words on and off as true and false, write turn_on and turn_off"
     models: list[type[BaseModel]] = (
         [NumberChannel, SwitchChannel] if place[0] == "channels" else [InstrumentDeclaration]
     )

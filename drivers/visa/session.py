@@ -219,12 +219,11 @@ class VisaSession:
 
     def _restore(self, deadline: Deadline) -> None:
         """Get an empty line to an instrument that says it is the one declared."""
-        if self._resource is not None and self._is_socket:
-            self._hang_up()
-        with self._translated("opening it"):
+        with self._translated("a connection"):
+            if self._resource is not None and not self._clear():
+                self._hang_up()
             if self._resource is None:
                 self._dial(deadline)
-            if not self._is_socket:
                 self._clear()
         self.identity = self._exchange("*IDN?", self._recognise, deadline)
 
@@ -239,17 +238,22 @@ class VisaSession:
             # pyvisa-py 0.8 declares VI_ATTR_TCPIP_NODELAY but raises when it is set.
             interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _clear(self) -> None:
-        """Throw away what is still on its way, where the interface can."""
+    def _clear(self) -> bool:
+        """Throw away what is still on its way; False where the interface cannot."""
         from pyvisa.constants import StatusCode
         from pyvisa.errors import VisaIOError
 
+        if self._resource is None or self._is_socket:
+            return False
         try:
-            if self._resource is not None:
-                self._resource.clear()
+            self._resource.clear()
+        except NotImplementedError:  # pyvisa-sim 0.7
+            return False
         except VisaIOError as error:
             if error.error_code != StatusCode.error_nonsupported_operation:
                 raise
+            return False
+        return True
 
     def _recognise(self, answer: str) -> str:
         if not re.search(self._identify, answer):
