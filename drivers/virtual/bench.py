@@ -21,6 +21,7 @@ from pymmcore_plus.experimental.unicore import (  # noqa: TID251 - the one modul
     XYStageDevice,
 )
 
+from drivers.errors import ConnectionLost
 from drivers.virtual.options import PupilMicroscopeOptions
 from drivers.virtual.scpi_server import ScpiServer, VirtualLed
 from drivers.virtual.world import XY_TRAVEL_UM, Z_TRAVEL_UM, PupilWorld
@@ -201,7 +202,6 @@ class VirtualBench:
 
     def __init__(self, options: PupilMicroscopeOptions):
         self._light = _RemoteLed(options.led) if options.led else _LocalLed()
-        self.addresses = {"led": self._light.address}
         self.world = PupilWorld(
             seed=options.seed,
             sample=options.sample,
@@ -218,6 +218,20 @@ class VirtualBench:
         }.items():
             self.core.loadPyDevice(label, device)
             self.core.initializeDevice(label)
+
+    def address(self, name: str) -> str:
+        """Return the VISA address of the bench's own instrument `name`.
+
+        Raises
+        ------
+        ConnectionLost
+            If this bench has none of that name.
+        """
+        if name != "led":
+            raise ConnectionLost(
+                f"the virtual bench has no instrument {name!r}; its only one is 'led'"
+            )
+        return self._light.address
 
     def truth(self) -> dict[str, float]:
         """Return what only the simulator knows of its present state."""
@@ -249,7 +263,13 @@ class _RemoteLed:
     def __init__(self, where: str):
         host, port = where.rsplit(":", 1)
         self.address = f"TCPIP::{host}::{port}::SOCKET"
-        self._socket = socket.create_connection((host, int(port)), timeout=2.0)
+        try:
+            self._socket = socket.create_connection((host, int(port)), timeout=2.0)
+        except OSError as error:
+            raise ConnectionLost(
+                f"virtual LED at {where}: nothing listens there ({error}); "
+                "start it with `python -m drivers.virtual.scpi_server`"
+            ) from error
         self._answers = self._socket.makefile("r", encoding="ascii", newline="\n")
 
     def optical_power_mw(self) -> float:

@@ -1,0 +1,1 @@
+"""Devices by role, a design applied safely, a batch captured."""

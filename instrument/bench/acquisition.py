@@ -1,0 +1,161 @@
+"""One batch: measurements of every object under the design on the bench, and what went with them.
+
+Light is on from the first object to the last and at no other time; it is off, and verified off,
+when this returns or raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt16
+
+from drivers import FrameLoss
+from instrument.bench.bench import Bench
+from instrument.bench.timing import Stopwatch
+from instrument.grid import Positions
+
+SNAP_TIMEOUT_S = 5.0
+DARK_FRAMES = 2
+
+OnFrame = Callable[[int, UInt16[np.ndarray, "height width"]], None]
+
+
+class BatchRefused(Exception):  # noqa: N818 - it is a decision, not a fault
+    """A batch that must not be scored; says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Raw counts of many objects under one design, and what the devices said.
+
+    Parameters
+    ----------
+    counts
+        (objects, shots, height, width) in ADU.
+    positions_um
+        Read-back of the sample stage, one (x, y) an object.
+    exposure_ms
+        Read-back of the camera.
+    black_level_adu
+        Mean of the dark frames taken just before, light off.
+    saturated_fraction, zero_fraction
+        Share of counts at full scale and at zero.
+    captured_at
+        Start and end, UTC, ISO 8601.
+    """
+
+    counts: UInt16[np.ndarray, "objects shots height width"]
+    positions_um: Positions
+    exposure_ms: float
+    black_level_adu: float
+    saturated_fraction: float
+    zero_fraction: float
+    captured_at: tuple[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the counts, as plain data for the ledger."""
+        return {
+            "objects": self.counts.shape[0],
+            "shots": self.counts.shape[1],
+            "positions_um": [list(position) for position in self.positions_um],
+            "exposure_ms": self.exposure_ms,
+            "black_level_adu": self.black_level_adu,
+            "saturated_fraction": self.saturated_fraction,
+            "zero_fraction": self.zero_fraction,
+            "captured_at": list(self.captured_at),
+        }
+
+
+def capture_batch(
+    bench: Bench, positions: Positions, *, stopwatch: Stopwatch, on_frame: OnFrame
+) -> Batch:
+    """Visit every position with the light on and expose once at each.
+
+    Parameters
+    ----------
+    bench
+        With a design applied.
+    positions
+        Objects of the ensemble: sample stage positions (x, y) in um.
+    stopwatch
+        Takes the seconds spent moving, settling, exposing, switching light.
+    on_frame
+        Called with index and frame; for live view, must return at once.
+
+    Raises
+    ------
+    InterlockTripped
+        A condition does not hold; the light is off.
+    FrameLoss, DeviceError
+        From the devices.
+    """
+    role = bench.config.objects.stage_grid.role
+    height, width = bench.camera.shape
+    counts = np.empty((len(positions), 1, height, width), np.uint16)
+    there = []
+    started_at = _now()
+    black_level_adu = _black_level(bench, stopwatch)
+    with bench.illuminated(stopwatch=stopwatch):
+        for index, position in enumerate(positions):
+            there.append(bench.move_sample(role, position, stopwatch=stopwatch))
+            with stopwatch.measure("interlock"):
+                bench.check_interlocks()
+            with stopwatch.measure("exposure"):
+                counts[index, 0] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
+            on_frame(index, counts[index, 0])
+    if len(there) != len(positions):
+        raise FrameLoss(f"{len(positions)} frames planned, {len(there)} taken")
+    full_scale = 2**bench.camera.bit_depth - 1
+    with stopwatch.measure("checks"):
+        return Batch(
+            counts=counts,
+            positions_um=tuple(there),
+            exposure_ms=bench.exposure_ms,
+            black_level_adu=black_level_adu,
+            saturated_fraction=float(np.mean(counts >= full_scale)),
+            zero_fraction=float(np.mean(counts == 0)),
+            captured_at=(started_at, _now()),
+        )
+
+
+def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> list[str]:
+    """Apply the bench file's policies; return warnings to record with the trial.
+
+    Raises
+    ------
+    BatchRefused
+        Too many saturated counts under `on_saturation: fail`.
+    """
+    safety = bench.config.safety
+    warnings = []
+    if batch.saturated_fraction > safety.saturated_fraction:
+        text = (
+            f"{batch.saturated_fraction:.2%} of the counts are saturated, "
+            f"{safety.saturated_fraction:.2%} allowed; lower exposure_ms or the light's level"
+        )
+        if safety.on_saturation == "fail":
+            raise BatchRefused(text)
+        warnings.append(text)
+    drift_adu = batch.black_level_adu - expected_black_adu
+    if abs(drift_adu) > safety.black_level_tolerance_adu:
+        warnings.append(
+            f"black level {batch.black_level_adu:.2f} ADU, {expected_black_adu:.2f} ADU by the "
+            "noise calibration; look for stray light, or calibrate again"
+        )
+    return warnings
+
+
+def _black_level(bench: Bench, stopwatch: Stopwatch) -> float:
+    """Mean of a few frames with the light off."""
+    with stopwatch.measure("exposure"):
+        darks = [bench.camera.snap(timeout_s=SNAP_TIMEOUT_S) for _ in range(DARK_FRAMES)]
+    return float(np.mean(darks))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

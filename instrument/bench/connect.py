@@ -1,0 +1,186 @@
+"""From a bench file to a connected bench: lights first, and dark, before anything else is touched.
+
+After a kill -9 nobody knows what the last process left on. So the VISA instruments are opened and
+made safe before the Micro-Manager core is even loaded. Independent failures are all reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivers import Device, DeviceError
+from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
+from instrument.bench.bench import AnyRole, Bench
+from instrument.bench.safety import Interlock, make_all_safe
+from instrument.config import (
+    CameraRole,
+    Config,
+    InterlockConfig,
+    LightRole,
+    LoadedMicroManager,
+    SlmRole,
+    StageRole,
+    VirtualMicroManager,
+    VisaConfig,
+)
+
+if TYPE_CHECKING:
+    from drivers.micromanager import MicroManager
+    from drivers.virtual.bench import VirtualBench
+
+
+class ConnectError(DeviceError):
+    """The bench could not be connected; holds every failure, not only the first."""
+
+    def __init__(self, failures: Sequence[str]):
+        super().__init__("\n".join(failures))
+        self.failures = tuple(failures)
+
+
+def connect(config: Config) -> Bench:
+    """Open every device, lights first and dark, and check what each role needs of it.
+
+    Raises
+    ------
+    ConnectError
+        One line a device that could not be opened or does not fit its role. Everything that was
+        opened is safe and closed again.
+    """
+    with ExitStack() as undo:
+        virtual = _open_virtual(config, undo)
+        instruments = _open_instruments(config, virtual, undo)
+        lights = _open_lights(config, instruments)
+        interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
+        manager = _open_micromanager(config, virtual, undo)
+        devices = {**_open_roles(config, manager), **lights}
+        return Bench(
+            config,
+            {role: devices[role] for role in config.bench.roles},
+            interlocks=interlocks,
+            closers=[undo.pop_all().close],
+            truth=virtual.truth if virtual else None,
+        )
+
+
+def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:
+    block = config.bench.micromanager
+    if not isinstance(block, VirtualMicroManager):
+        return None
+    from drivers.virtual.bench import VirtualBench
+    from drivers.virtual.options import PupilMicroscopeOptions
+
+    seed = config.search.seed if block.seed is None else block.seed
+    options = {**block.model_dump(exclude={"virtual"}), "seed": seed}
+    virtual = VirtualBench(PupilMicroscopeOptions(**options))
+    undo.callback(virtual.close)
+    return virtual
+
+
+def _open_instruments(
+    config: Config, virtual: VirtualBench | None, undo: ExitStack
+) -> dict[str, VisaInstrument]:
+    def open_one(name: str, visa: VisaConfig) -> VisaInstrument:
+        address = visa.address
+        if address == "virtual" and virtual is not None:
+            address = virtual.address(name)
+        declaration = load_declaration(Path(visa.declaration))
+        instrument = VisaInstrument.open(declaration, address, name=name, backend=visa.backend)
+        undo.callback(instrument.close)
+        return instrument
+
+    return _all_or_every_failure({
+        name: lambda n=name, v=v: open_one(n, v) for name, v in config.bench.visa.items()
+    })
+
+
+def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[str, Device]:
+    def open_one(role: LightRole) -> VisaLight:
+        return VisaLight(
+            instruments[role.device],
+            level=role.channel,
+            output=role.output,
+            limits=role.limits,
+            safe=role.safe,
+        )
+
+    lights: dict[str, Device] = _all_or_every_failure({
+        name: lambda r=role: open_one(r)
+        for name, role in config.bench.roles.items()
+        if isinstance(role, LightRole)
+    })
+    unsafe = make_all_safe(list(lights.items()))
+    if unsafe:
+        raise ConnectError([str(failure) for failure in unsafe])
+    return lights
+
+
+def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -> Interlock:
+    name, channel = entry.channel.split(".")
+    return Interlock(
+        channel=entry.channel,
+        meter=VisaMeter(instruments[name], channel=channel),
+        below=entry.below,
+        above=entry.above,
+        action=entry.action,
+        longest_pause_s=entry.longest_pause_s,
+    )
+
+
+def _open_micromanager(
+    config: Config, virtual: VirtualBench | None, undo: ExitStack
+) -> MicroManager:
+    from drivers.micromanager import MicroManager
+
+    block = config.bench.micromanager
+    if isinstance(block, LoadedMicroManager):
+        adapters = [block.adapters] if block.adapters else []
+        manager = MicroManager.from_config(block.config, adapter_paths=adapters)
+    else:
+        assert virtual is not None  # noqa: S101 - the other kind of block opened it
+        manager = MicroManager(virtual.core)
+    undo.callback(manager.close)
+    return manager
+
+
+def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
+    from drivers.micromanager import (
+        MicroManagerCamera,
+        MicroManagerSLM,
+        MicroManagerStage,
+        MicroManagerXYStage,
+    )
+
+    def open_one(role: AnyRole) -> Device:
+        if isinstance(role, CameraRole):
+            return MicroManagerCamera(manager, role.device)
+        if isinstance(role, SlmRole):
+            return MicroManagerSLM(manager, role.device)
+        if isinstance(role, StageRole):
+            stage = MicroManagerStage(manager, role.device)
+            for limit in role.limits_um:
+                stage.check(limit)
+            return stage
+        return MicroManagerXYStage(manager, role.device)
+
+    return _all_or_every_failure({
+        name: lambda r=role: open_one(r)
+        for name, role in config.bench.roles.items()
+        if not isinstance(role, LightRole)
+    })
+
+
+def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Run every opener; return all results, or raise with all failures."""
+    opened: dict[str, Any] = {}
+    failures: list[str] = []
+    for name, opener in openers.items():
+        try:
+            opened[name] = opener()
+        except DeviceError as error:
+            failures.append(f"{name}: {error}")
+    if failures:
+        raise ConnectError(failures)
+    return opened

@@ -1,0 +1,136 @@
+"""Ways out: signals become exceptions, interlocks are conditions, and nothing stops the dark.
+
+`make_all_safe` is the one place that catches everything: every device is tried, lights first, and
+what could not be made safe is reported.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Literal
+
+from drivers import Device, Meter
+
+_log = logging.getLogger(__name__)
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+]
+
+
+class Interrupted(Exception):  # noqa: N818 - it is not an error
+    """Somebody asked the program to stop (Ctrl-C, SIGTERM)."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class InterlockTripped(Exception):  # noqa: N818 - it is a state of the bench
+    """A condition on the bench does not hold; says which, and what was read."""
+
+    def __init__(self, text: str, interlock: Interlock):
+        super().__init__(text)
+        self.interlock = interlock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interlock:
+    """A meter that must read within bounds while light is on."""
+
+    channel: str
+    meter: Meter
+    below: float | None
+    above: float | None
+    action: Literal["pause", "abort"]
+    longest_pause_s: float
+
+    def check(self) -> None:
+        """Read the meter; raise `InterlockTripped` if its bounds do not hold."""
+        value = self.meter.read()
+        unit = self.meter.unit
+        if self.below is not None and not value < self.below:
+            raise InterlockTripped(
+                f"interlock {self.channel}: {value:g} {unit}, must be below {self.below:g} {unit}",
+                self,
+            )
+        if self.above is not None and not value > self.above:
+            raise InterlockTripped(
+                f"interlock {self.channel}: {value:g} {unit}, must be above {self.above:g} {unit}",
+                self,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Unsafe:
+    """A device that could not be made safe, and why."""
+
+    role: str
+    device: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.role} ({self.device}) could NOT be made safe: {self.reason}"
+
+
+def make_all_safe(devices: Sequence[tuple[str, Device]]) -> tuple[Unsafe, ...]:
+    """Make every (role, device) safe in the order given, whatever each of them does."""
+    unsafe = []
+    for role, device in devices:
+        try:
+            device.make_safe()
+        except Exception as error:  # noqa: BLE001 - the other devices must be tried
+            unsafe.append(Unsafe(role, device.name, str(error)))
+    for failure in unsafe:
+        _log.critical("%s", failure)
+    return tuple(unsafe)
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into `Interrupted` in the main thread, for the length of the block.
+
+    In any other thread it does nothing: there Python delivers no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handlers(stop):
+        yield
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while the bench is made safe; the first one counts after."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+        _log.warning("%s: held until the bench is safe", signal.Signals(number).name)
+
+    with _handlers(hold):
+        yield
+
+
+@contextmanager
+def _handlers(handler: object) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, handler)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
