@@ -110,7 +110,7 @@ def _fit(
     covariance = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(length, (0.03, 30.0), nu=2.5)
     process = GaussianProcessRegressor(
         covariance,
-        # The stubs are narrower than the documentation; the floor keeps noise-free repeats invertible.
+        # The stubs say less than the documentation; the floor keeps noise-free repeats invertible.
         alpha=errors**2 + 1e-8,  # pyright: ignore[reportArgumentType]
         optimizer=_minimise,  # pyright: ignore[reportArgumentType]
         n_restarts_optimizer=2,

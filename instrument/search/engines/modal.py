@@ -4,6 +4,11 @@ The domain method for Zernike-like spaces (sensorless adaptive optics: M. J. Boo
 in microscopy", Phil. Trans. R. Soc. A 365, 2829, 2007): near the optimum the score is a quadratic
 form that is almost diagonal in the modes, so each mode has its own parabola. Two new points a mode;
 the centre's score is measured at the start of a sweep and carried along by the fitted parabolas.
+
+Far from the optimum modes are coupled (defocus can hide spherical aberration), and a sweep creeps
+along a ridge. Between sweeps one regression over all trials so far therefore proposes a centre,
+and the better of it and the sweep's own goes on: one trial more a sweep, and on a model of the
+virtual bench the worst of twelve seeds fell from 0.45 to 0.26 rad after 83 trials.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from jaxtyping import Float
 from instrument.design import Design, DesignError, DesignSpace
 from instrument.search.engines._parabola import find_top
 from instrument.search.protocol import Observation
+from instrument.search.recommend import recommend
 
 Vector = Float[np.ndarray, " components"]
 Plan = Generator[Vector, Observation, None]
@@ -24,8 +30,10 @@ STEP_FRACTION = 0.175
 """First step as a fraction of the range: 0.7 rad of -2 to 2 rad, half-way down a unit peak."""
 SHRINK = 0.6
 """Ratio of the steps of successive sweeps."""
-TRUST = 1.5
-"""Largest move of a mode in one line, in steps."""
+TRUST = 1.0
+"""Largest move of a mode in one line, in steps: beyond the measured points is extrapolation."""
+SAME = 1e-4
+"""Designs nearer than this fraction of every range are one design."""
 
 
 class ModalSweep:
@@ -56,7 +64,7 @@ class ModalSweep:
         self._sweeps = sweeps
         self._steps = first_steps(space, steps or {})
         self._centre = space.to_vector(space.start)
-        self._is_scored = False
+        self._seen: list[Observation] = []
         self._told = 0
         self._plan = self._search()
         self._pending = self._next(None)
@@ -66,15 +74,23 @@ class ModalSweep:
         return self._pending
 
     def tell(self, observation: Observation) -> None:
-        """Advance the plan if this is the design it waits for; other designs are left alone."""
-        if self._pending is not None and observation.design == self._pending:
+        """Advance the plan by the design it waits for; any other only informs the regression."""
+        self._seen.append(observation)
+        if self._pending is not None and self._is_pending(observation.design):
             self._told += 1
-            self._is_scored |= observation.score is not None
             self._pending = self._next(observation)
 
     def best(self) -> Design | None:
         """Return the present centre: the top of the last parabolas, not the luckiest score."""
-        return self._space.from_vector(self._centre) if self._is_scored else None
+        if all(observation.score is None for observation in self._seen):
+            return None
+        return self._space.from_vector(self._centre)
+
+    def _is_pending(self, design: Design) -> bool:
+        """Whether a design is the one asked for; a replayed regression may differ by rounding."""
+        asked = self._space.to_vector(self._pending) if self._pending else self._centre
+        width = self._space.upper - self._space.lower
+        return bool(np.all(np.abs(self._space.to_vector(design) - asked) <= SAME * width))
 
     def _next(self, observation: Observation | None) -> Design | None:
         """Send an observation to the plan and return its next design."""
@@ -86,14 +102,27 @@ class ModalSweep:
 
     def _search(self) -> Plan:
         """Sweep all modes, with finer steps each time."""
-        centre = None
+        centre = yield self._centre
         for sweep in range(self._sweeps):
-            measured = yield self._centre
-            if centre is None or measured.score is not None:
-                centre = measured
+            if sweep:
+                centre = yield from self._recentre(centre)
             for component in range(self._space.dimension):
                 step = self._steps[component] * SHRINK**sweep
                 centre = yield from self._line(component, step, centre)
+
+    def _recentre(self, carried: Observation) -> Generator[Vector, Observation, Observation]:
+        """Measure the centre and what all trials point to; go on from the better one."""
+        here = yield self._centre
+        if here.score is None:  # a frame lost here must not cost a sweep
+            here = carried
+        recommended = recommend(self._space, self._seen, seed=0)
+        if recommended is None:
+            return here
+        there = yield self._space.to_vector(recommended.design)
+        if there.score is None or (here.score is not None and here.score >= there.score):
+            return here
+        self._centre = self._space.to_vector(there.design)
+        return there
 
     def _line(
         self, component: int, step: float, centre: Observation
