@@ -1,0 +1,55 @@
+"""Frames in, bits out: how much a batch of raw frames says about the objects it shows.
+
+>>> from estimation import SensorNoise, estimate_information
+>>> noise = SensorNoise(gain=2.17, offset=100.0, read_noise=1.4, bit_depth=12)
+>>> rng = np.random.default_rng(0)
+>>> brightness = rng.uniform(50.0, 500.0, size=(200, 1, 1)) * np.ones((8, 8))
+>>> estimate = estimate_information(noise.sample(brightness, rng), noise, patch=4)
+>>> 0.1 < estimate.bits_per_pixel < 1.0
+True
+"""
+
+from estimation.comparison import DesignComparison, compare_designs
+from estimation.density import (
+    Density,
+    DensityScore,
+    FittedDensity,
+    FullGaussian,
+    StationaryGaussian,
+)
+from estimation.ensemble import Ensemble
+from estimation.errors import (
+    CalibrationMismatch,
+    EstimationError,
+    InvalidCalibration,
+    InvalidMeasurements,
+    NotFinite,
+    SaturatedMeasurements,
+    TooFewObjects,
+)
+from estimation.information import InformationEstimate, estimate_information
+from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
+
+__all__ = [
+    "CalibrationMismatch",
+    "Density",
+    "DensityScore",
+    "DesignComparison",
+    "Ensemble",
+    "EstimationError",
+    "FittedDensity",
+    "FullGaussian",
+    "GaussianNoise",
+    "InformationEstimate",
+    "InvalidCalibration",
+    "InvalidMeasurements",
+    "NoiseModel",
+    "NotFinite",
+    "PoissonNoise",
+    "SaturatedMeasurements",
+    "SensorNoise",
+    "StationaryGaussian",
+    "TooFewObjects",
+    "compare_designs",
+    "estimate_information",
+]

@@ -1,0 +1,16 @@
+"""Densities: models of p(frames) whose negative log-likelihood bounds the entropy of frames."""
+
+from estimation.density.crossfit import cross_fit
+from estimation.density.gaussian import FullGaussian
+from estimation.density.protocol import Density, DensityScore, FittedDensity, SelfScoring
+from estimation.density.stationary import StationaryGaussian
+
+__all__ = [
+    "Density",
+    "DensityScore",
+    "FittedDensity",
+    "FullGaussian",
+    "SelfScoring",
+    "StationaryGaussian",
+    "cross_fit",
+]

@@ -1,0 +1,361 @@
+"""Frames in, bits out: I(object; frames) = H(Y) - H(Y|X), with error bars.
+
+`H(Y)` is bounded from above by a density of patches, `H(Y|X)` comes from the calibrated noise; the
+encoder between object and sensor is deterministic, so their difference is the information that one
+pixel (given its patch) carries about the object (reference/information.md, section 1). Both are in
+one measure: integer ADU for counts, the units of the values for `GaussianNoise`.
+
+All splits, error bars and comparisons are by object, because pixels and patches of one object are
+not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.special import ndtri, stdtrit
+
+from estimation.density import (
+    Density,
+    DensityScore,
+    FullGaussian,
+    SelfScoring,
+    StationaryGaussian,
+    cross_fit,
+)
+from estimation.ensemble import Ensemble, as_measurements, as_real_shots, cut_patches, prepare
+from estimation.errors import EstimationError, InvalidMeasurements, NotFinite, TooFewObjects
+from estimation.noise import NoiseModel
+
+DensityName = Literal["auto", "gaussian", "stationary"]
+
+BOOTSTRAP_RESAMPLES = 2000
+MAX_DRAWS_AT_ONCE = 2**21
+
+MISSPECIFIED_KURTOSIS = 1.0
+"""Excess kurtosis of decorrelated patches (0 for a Gaussian) above which the flag is raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InformationEstimate:
+    """What one batch says about its objects. All numbers are finite.
+
+    Attributes
+    ----------
+    bits_per_pixel
+        Information per value read out (one pixel of one shot), given the rest of its patch.
+    standard_error
+        Repeatability over fresh objects and fresh frames: the spread of `per_object_bits` over the
+        square root of the number of objects, bits/pixel. It contains the error of the fit to first
+        order; not contained: misfit of the density, calibration error.
+    interval
+        Bootstrap over objects, at `confidence`, widened for few objects (Student's t), bits/pixel.
+    frame_noise_standard_error
+        Repeatability over fresh frames of the same objects, bits/pixel: what is left of
+        `standard_error` when designs are compared on the same objects. `None` where the density has
+        no precision matrix.
+    bits_per_measurement
+        `bits_per_pixel` times all values of a measurement (shots x height x width); compare designs
+        by this one when shots or pixels differ.
+    entropy
+        Upper bound of H(Y), bits/pixel.
+    conditional_entropy
+        H(Y|X), bits/pixel.
+    density
+        Which density gave the bound.
+    patch
+        Height and width, pixels. Estimates at different patches are not comparable.
+    per_object_bits
+        Contribution of every object in the order they came, bits/pixel; the mean is
+        `bits_per_pixel`.
+    confidence
+        Of `interval`.
+    diagnostics
+        Plain values: fractions clipped, kurtosis, `is_misspecified`, degrees of freedom, all
+        densities tried.
+    """
+
+    bits_per_pixel: float
+    standard_error: float
+    interval: tuple[float, float]
+    frame_noise_standard_error: float | None
+    bits_per_measurement: float
+    entropy: float
+    conditional_entropy: float
+    density: str
+    patch: tuple[int, int]
+    per_object_bits: Float64[np.ndarray, " objects"]
+    confidence: float
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = [self.bits_per_pixel, self.standard_error, *self.interval, self.entropy]
+        if not (np.all(np.isfinite(numbers)) and np.all(np.isfinite(self.per_object_bits))):
+            raise NotFinite(
+                "an estimate came out NaN or infinite; please report the batch: inputs are "
+                "checked, so "
+                "this is an error of the estimator"
+            )
+
+
+def estimate_information(
+    measurements: np.ndarray,
+    noise: NoiseModel,
+    *,
+    density: DensityName | Density = "auto",
+    patch: int | tuple[int, int] = 16,
+    seed: int = 0,
+    confidence: float = 0.95,
+    expected: np.ndarray | None = None,
+) -> InformationEstimate:
+    """Estimate the information that measurements carry about their objects.
+
+    A Gaussian density uses every object for the fit and for the score, and removes what that costs:
+    exactly for independent Gaussian patches (Wishart), and to first order in one over the number of
+    objects where patches of one object are alike. The number of degrees of freedom it used and the
+    share of patches found independent are in `diagnostics`.
+
+    Parameters
+    ----------
+    measurements
+        (objects, height, width) or (objects, shots, height, width): raw counts, ADU, for discrete
+        noise; real or complex values for `GaussianNoise`.
+    noise
+        The calibrated noise of these measurements.
+    density
+        `"gaussian"`, `"stationary"`, `"auto"` (each that the data suffice for; the lowest bound is
+        reported), or your own `Density`. Use one density for a campaign: `"auto"` may
+        choose differently for different designs.
+    patch
+        Pixels of a side, or (height, width); larger than the frame means the whole frame.
+    seed
+        Of dequantisation and bootstrap; the same seed gives the same estimate.
+    confidence
+        Of the interval, between 0 and 1.
+    expected
+        Mean photo-electrons of every value where known (a twin), in the shape of `measurements`;
+        makes H(Y|X) exact instead of estimated from the noisy frames.
+
+    Returns
+    -------
+    InformationEstimate
+        In bits per pixel and per measurement.
+
+    Raises
+    ------
+    InvalidMeasurements, NotFinite, SaturatedMeasurements
+        For frames that a working camera does not deliver.
+    CalibrationMismatch
+        If the noise maps have another shape than the frames.
+    TooFewObjects
+        If no admitted density can be fitted.
+
+    References
+    ----------
+    Pinkard et al., "Information-driven design of imaging systems", arXiv 2405.20559 (the
+    estimator).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.normal(scale=10**0.5, size=(4000, 1, 1)) + rng.normal(size=(4000, 1, 1))
+    >>> estimate = estimate_information(values, GaussianNoise(1.0))  # log2(11) / 2 = 1.73
+    >>> abs(estimate.bits_per_pixel - 1.73) < 3 * estimate.standard_error
+    True
+    """
+    if not 0.0 < confidence < 1.0:
+        raise EstimationError(f"confidence {confidence!r} came; a number between 0 and 1 is due")
+    stack = as_measurements(measurements)
+    seen = noise.check(stack)
+    if np.array_equal(stack[1:], np.broadcast_to(stack[0], stack[1:].shape)):
+        raise InvalidMeasurements(
+            "all objects gave the very same frame, noise included; the camera repeats a buffer, "
+            "or one "
+            "file was stacked many times"
+        )
+    ensemble = prepare(stack, noise, patch=patch, seed=seed)
+    chosen, bounds_bits = _best_score(_candidates(density), ensemble)
+    noise_bits = _noise_bits(stack, noise, ensemble, expected)
+    entropy_bits = chosen.per_object_nats * ensemble.reals_per_sample / np.log(2) + _log2_scale(
+        noise, ensemble, stack.shape[-2:]
+    )
+    per_object = entropy_bits - noise_bits
+    standard_error = float(np.std(per_object, ddof=1) / np.sqrt(len(per_object)))
+    bits_per_pixel = float(per_object.mean())
+    means = bootstrap_means(per_object[None], seed=seed)[0]
+    kurtosis, frame_noise_error = _gaussian_diagnostics(chosen, ensemble, stack, noise)
+    return InformationEstimate(
+        bits_per_pixel=bits_per_pixel,
+        standard_error=standard_error,
+        interval=widened_quantiles(
+            means, bits_per_pixel, objects=len(per_object), confidence=confidence
+        ),
+        frame_noise_standard_error=frame_noise_error,
+        bits_per_measurement=bits_per_pixel * float(np.prod(stack.shape[1:])),
+        entropy=float(entropy_bits.mean()),
+        conditional_entropy=float(noise_bits.mean()),
+        density=chosen.name,
+        patch=ensemble.patch,
+        per_object_bits=per_object,
+        confidence=confidence,
+        diagnostics={
+            **seen,
+            **chosen.diagnostics,
+            "objects": ensemble.objects,
+            "patches_per_object": ensemble.positions,
+            "held_out_nats": chosen.held_out_nats,
+            "entropy_bits": bounds_bits,
+            "kurtosis": kurtosis,
+            "is_misspecified": kurtosis is not None and kurtosis > MISSPECIFIED_KURTOSIS,
+        },
+    )
+
+
+def bootstrap_means(
+    values: Float64[np.ndarray, "series objects"], *, seed: int
+) -> Float64[np.ndarray, "series resamples"]:
+    """Return the means of each series over resampled objects, the same objects for all series."""
+    series, objects = values.shape
+    rng = np.random.default_rng([seed, 1])  # stream 1: bootstrap
+    means = np.empty((series, BOOTSTRAP_RESAMPLES))
+    step = max(1, MAX_DRAWS_AT_ONCE // (series * objects))
+    for start in range(0, BOOTSTRAP_RESAMPLES, step):
+        chosen = rng.integers(objects, size=(min(step, BOOTSTRAP_RESAMPLES - start), objects))
+        means[:, start : start + step] = values[:, chosen].mean(axis=-1)
+    return means
+
+
+def widened_quantiles(
+    means: Float64[np.ndarray, " resamples"], centre: float, *, objects: int, confidence: float
+) -> tuple[float, float]:
+    """Return the percentile interval of bootstrap means, widened as Student's t asks."""
+    tail = 0.5 * (1.0 - confidence)
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    # The bootstrap's variance is (n-1)/n of the right one, and its tails are normal.
+    widen = np.sqrt(objects / (objects - 1)) * stdtrit(objects - 1, tail) / ndtri(tail)
+    return float(centre + widen * (low - centre)), float(centre + widen * (high - centre))
+
+
+def _candidates(density: str | Density) -> list[Density]:
+    known: dict[str, Density] = {d.name: d for d in (FullGaussian(), StationaryGaussian())}
+    if not isinstance(density, str):
+        return [density]
+    if density == "auto":
+        return list(known.values())
+    if density not in known:
+        raise EstimationError(
+            f"density {density!r} came; 'auto', {', '.join(map(repr, known))} or a Density "
+            "object is due"
+        )
+    return [known[density]]
+
+
+def _best_score(
+    candidates: list[Density], ensemble: Ensemble
+) -> tuple[DensityScore, dict[str, float]]:
+    """Return the score of the density with the lowest bound, and the bounds of all, bits/pixel.
+
+    The bounds are compared free of fitting error, else the family with fewer parameters would win
+    on small batches even where it is wrong.
+    """
+    scores: list[DensityScore] = []
+    refusals: list[TooFewObjects] = []
+    for density in candidates:
+        try:
+            is_own = isinstance(density, SelfScoring)
+            scores.append(density.score(ensemble) if is_own else cross_fit(density, ensemble))
+        except TooFewObjects as refusal:  # a smaller family may still do
+            refusals.append(refusal)
+    if not scores:
+        raise refusals[0]
+    per_sample = ensemble.reals_per_sample / np.log(2)
+    return min(scores, key=lambda s: s.entropy_nats), {
+        s.name: s.entropy_nats * per_sample for s in scores
+    }
+
+
+def _log2_scale(noise: NoiseModel, ensemble: Ensemble, shape: tuple[int, int]) -> float:
+    """Bits per pixel that the Jacobian of the fixed pattern puts back, over the pixels in use."""
+    scale = noise.fixed_pattern(*shape).scale[None, None]
+    return float(np.log2(cut_patches(scale, ensemble.origins, ensemble.patch)).mean())
+
+
+def _noise_bits(
+    stack: np.ndarray, noise: NoiseModel, ensemble: Ensemble, expected: np.ndarray | None
+) -> Float64[np.ndarray, " objects"]:
+    """H(Y|X) of each object over the pixels that the patches cover, bits/pixel."""
+    if expected is None:
+        bits = noise.entropy_map(stack)
+    else:
+        means = np.asarray(expected)
+        means = means[:, None] if means.ndim == 3 else means
+        if means.shape != stack.shape:
+            raise InvalidMeasurements(
+                f"expected has shape {np.shape(expected)}, measurements {stack.shape}; give the "
+                "mean "
+                "electrons of every value measured"
+            )
+        if not np.all(np.isfinite(means)) or (noise.is_discrete and means.min() < 0):
+            raise NotFinite(
+                "expected holds NaN, infinity or a negative mean; mean electrons are due"
+            )
+        bits = np.asarray(noise.entropy_at(means), dtype=np.float64)
+    return bits.mean(axis=(1, 2, 3), where=_covered(ensemble))
+
+
+def _covered(ensemble: Ensemble) -> np.ndarray:
+    """Mark the pixels that lie in some patch."""
+    covered = np.zeros(ensemble.usable.shape, dtype=bool)
+    rows, columns = ensemble.patch
+    for row, column in ensemble.origins:
+        covered[row : row + rows, column : column + columns] = True
+    return covered
+
+
+def _gaussian_diagnostics(
+    score: DensityScore, ensemble: Ensemble, stack: np.ndarray, noise: NoiseModel
+) -> tuple[float | None, float | None]:
+    """Return excess kurtosis of decorrelated patches and the standard error due to frame noise.
+
+    To first order one value `y_i` moves the score by `(A y)_i - g'(y_i)` with `A` the precision and
+    `g` the noise entropy, so fresh noise of variance `v_i` moves it by `sum_i v_i ((A y)_i -
+    g')^2`; the noise already in `y` adds `sum_ij v_i v_j A_ij^2` to that, half of which is the
+    second-order term and stays.
+    """
+    if score.precision is None:
+        return None, None
+    precision = score.precision
+    rows = ensemble.patches()
+    rows -= rows.mean(axis=0)
+    # The sums need no more digits than float32 has, and this is the largest product of all.
+    pulled = rows.astype(np.float32) @ precision.astype(np.float32)
+    decorrelated = pulled / np.sqrt(np.diag(precision)).astype(np.float32)
+    squared = np.square(decorrelated)
+    kurtosis = float(
+        np.mean(np.square(squared), dtype=np.float64) / np.mean(squared, dtype=np.float64) ** 2 - 3
+    )
+
+    scale = noise.fixed_pattern(*stack.shape[-2:]).scale
+    stack, _ = as_real_shots(stack)
+    variance = noise.variance(stack)
+    entropy_slope = cut_patches(
+        0.5 * scale * noise.variance_slope(stack) / np.maximum(variance, 1e-12),
+        ensemble.origins,
+        ensemble.patch,
+    )
+    variance = cut_patches(variance / np.square(scale), ensemble.origins, ensemble.patch)
+    mean_variance = variance.mean(axis=(0, 1))
+    total = float(np.sum(variance * np.square(pulled - entropy_slope)))
+    already = (
+        0.5
+        * variance.shape[0]
+        * variance.shape[1]
+        * float(mean_variance @ np.square(precision) @ mean_variance)
+    )
+    values = variance.size
+    error = np.sqrt(max(total - already, 0.0)) / values * ensemble.reals_per_sample / np.log(2)
+    return kurtosis, float(error)
