@@ -56,5 +56,5 @@ class SpaceFilling:
         """Return the trial's point of the unit box."""
         if self._is_sobol:
             sobol = qmc.Sobol(self._space.dimension, scramble=True, rng=self._seed)
-            return sobol.fast_forward(trial).random(1)[0]
+            return sobol.fast_forward(trial + 1).random(1)[0]  # SciPy cannot skip 0 points
         return np.random.default_rng(trial_seed(self._seed, trial)).random(self._space.dimension)

@@ -62,8 +62,9 @@ class CovarianceAdaptation:
             self._generation.append((self._to_unit(observation.design), loss))
         self._observed.add(observation)
         if len(self._generation) == self._strategy.population_size:
-            self._strategy.tell(self._generation)
-            self._generation = []
+            if any(np.isfinite(loss) for _, loss in self._generation):
+                self._strategy.tell(self._generation)
+            self._generation = []  # a generation without a score ranks nothing
 
     def best(self) -> Design | None:
         """Return the mean of the distribution once it has moved, until then the best seen."""

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+
+from instrument.design import DesignSpace
+from instrument.search import Observation
+from instrument.search.recommend import recommend
+
+
+@pytest.fixture
+def one_mode(make_modes):
+    return DesignSpace((make_modes("pupil", "rad", 2.0, 1),))
+
+
+def observed(space, points, scores, errors):
+    return [
+        Observation(
+            trial=trial,
+            design=space.from_vector(point),
+            score=score,
+            standard_error=error,
+            cost_s=1.0,
+        )
+        for trial, (point, score, error) in enumerate(zip(points, scores, errors, strict=True))
+    ]
+
+
+def test_it_finds_the_top_between_the_points(one_mode):
+    points = np.linspace(-2, 2, 9)
+    scores = -((points - 0.3) ** 2)
+    found = recommend(one_mode, observed(one_mode, points[:, None], scores, [1e-3] * 9), seed=0)
+    assert one_mode.to_vector(found.design)[0] == pytest.approx(0.3, abs=0.05)
+    assert found.score == pytest.approx(0.0, abs=0.05)
+
+
+def test_what_it_expects_is_off_by_no_more_than_it_says(make_modes, known_bench):
+    """Over seeds, (expected - true) / deviation has a spread of about 1; 2 is a quarter of it wrong."""
+    errors = [noisy_case(seed, make_modes, known_bench)[2] for seed in range(8)]
+    assert math.sqrt(np.mean(np.square(errors))) < 2.0
+
+
+def noisy_case(seed, make_modes, known_bench):
+    """Score 12 modes around a start half a radian off; regrets of best observed and recommended."""
+    space = DesignSpace((make_modes("pupil", "rad", 2.0, 12),))
+    rng = np.random.default_rng(seed)
+    optimum = rng.normal(size=12)
+    bench = known_bench(
+        space=space,
+        optimum=0.5 * optimum / np.linalg.norm(optimum),
+        shape=lambda r2: math.exp(-r2),
+        standard_error=0.05,
+        noise_seed=seed,
+    )
+    points = np.concatenate([np.zeros((1, 12)), rng.normal(0.0, 0.25, size=(94, 12))])
+    seen = [bench.observe(trial, space.from_vector(p)) for trial, p in enumerate(points)]
+    best = max(seen, key=lambda observation: observation.score).design
+    found = recommend(space, seen, seed=0)
+    error = (found.score - bench.true_score(found.design)) / found.standard_deviation
+    return 1 - bench.true_score(best), 1 - bench.true_score(found.design), error
+
+
+def test_it_cuts_the_regret_of_the_best_observed_at_least_in_half(make_modes, known_bench):
+    regrets = np.array([noisy_case(seed, make_modes, known_bench)[:2] for seed in range(8)])
+    best_observed, recommended = regrets.mean(axis=0)
+    assert recommended < best_observed / 2
+
+
+def test_a_lucky_score_counts_as_little_as_its_error_says(one_mode):
+    points = np.linspace(-2, 2, 9)
+    scores = -((points + 0.5) ** 2)
+    scores[8] += 10.0
+    honest = [1e-2] * 8 + [10.0]
+    found = recommend(one_mode, observed(one_mode, points[:, None], scores, honest), seed=0)
+    assert one_mode.to_vector(found.design)[0] == pytest.approx(-0.5, abs=0.1)
+
+
+def test_it_stays_among_the_data_when_they_point_outwards(one_mode):
+    points = np.linspace(-1.5, 0.5, 7)
+    found = recommend(one_mode, observed(one_mode, points[:, None], points, [1e-3] * 7), seed=0)
+    assert one_mode.to_vector(found.design)[0] <= 0.5 + 1e-12
+
+
+def test_the_same_trials_give_the_same_recommendation(make_modes, known_bench):
+    assert noisy_case(0, make_modes, known_bench) == noisy_case(0, make_modes, known_bench)
+
+
+def test_failed_trials_are_skipped(one_mode):
+    points = np.linspace(-2, 2, 9)[:, None]
+    scores = -((points[:, 0] - 0.3) ** 2)
+    whole = observed(one_mode, points, scores, [1e-3] * 9)
+    failed = observed(one_mode, [[1.1]], [None], [math.nan])
+    assert recommend(one_mode, whole + failed, seed=0) == recommend(one_mode, whole, seed=0)
+
+
+@pytest.mark.parametrize("scores", [[1.0, 2.0], [1.0, 1.0, 1.0], [None] * 5])
+def test_without_differences_there_is_nothing_to_recommend(scores, one_mode):
+    points = np.linspace(-2, 2, len(scores))[:, None]
+    assert (
+        recommend(one_mode, observed(one_mode, points, scores, [0.1] * len(scores)), seed=0) is None
+    )
