@@ -94,6 +94,7 @@ class Bench:
         self.truth = truth
         self._closers = tuple(closers)
         self._is_closed = False
+        self._keeps_design = False
         self.camera_role, self.camera = self._only_camera()
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
@@ -165,10 +166,7 @@ class Bench:
         DeviceTimeout, ProtocolError, DeviceError
             A device did not arrive; the bench must be made safe.
         """
-        space.check(design)
-        targets, light_level = self._targets(design)
-        for role, target in [*targets.items(), *light_level.items()]:
-            self._check(role, target)
+        targets, light_level = self.check(design, space=space)
         self._light_level.update(light_level)  # takes effect when the light next comes on
         with stopwatch.measure("move"):
             for role, target in targets.items():
@@ -185,6 +183,22 @@ class Bench:
                 if isinstance(self.roles[role], StageRole)
             }
         return Applied(patterns=patterns, read_back=read_back)
+
+    def check(
+        self, design: Design, *, space: DesignSpace
+    ) -> tuple[dict[str, Any], dict[str, float]]:
+        """Check every value of a design, as `apply` does, and move nothing.
+
+        Returns
+        -------
+        targets, light_level
+            Role to what its device would be asked for, and levels of lights.
+        """
+        space.check(design)
+        targets, light_level = self._targets(design)
+        for role, target in [*targets.items(), *light_level.items()]:
+            self._check(role, target)
+        return targets, light_level
 
     def move_sample(self, role: str, position_um: Position, *, stopwatch: Stopwatch) -> Position:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
@@ -249,19 +263,39 @@ class Bench:
             self.devices.items(), key=lambda item: not isinstance(self.roles[item[0]], LightRole)
         )
         with signals_wait():
-            return make_all_safe(lights_first)
+            return make_all_safe([
+                (role, device)
+                for role, device in lights_first
+                if not (self._keeps_design and isinstance(self.roles[role], SlmRole))
+            ])
 
-    def close(self) -> None:
-        """Make safe, then release every device. Idempotent."""
+    def keep_design(self) -> None:
+        """Leave modulators as they are when the bench is made safe; lights go off all the same."""
+        self._keeps_design = True
+
+    def close(self) -> tuple[Unsafe, ...]:
+        """Make safe, then release every device; return what could not be made safe. Idempotent."""
         if self._is_closed:
-            return
+            return ()
         self._is_closed = True
-        self.safe()
-        with signals_wait():
-            for closer in self._closers:
-                closer()
+        unsafe: tuple[Unsafe, ...] = ()
+        try:
+            unsafe = self.safe()
+        finally:
+            with signals_wait():
+                unsafe += self._release()
+        return unsafe
 
     # ---- inside
+
+    def _release(self) -> tuple[Unsafe, ...]:
+        failures = []
+        for closer in self._closers:
+            try:
+                closer()
+            except DeviceError as error:
+                failures.append(Unsafe("bench", "closing", str(error)))
+        return tuple(failures)
 
     def _only_camera(self) -> tuple[CameraRole, Camera]:
         for name, role in self.roles.items():

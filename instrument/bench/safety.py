@@ -110,7 +110,7 @@ def signals_raise() -> Iterator[None]:
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while the bench is made safe; the first one counts after."""
+    """Hold Ctrl-C and SIGTERM back while the bench is made safe; deliver the first one after."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -120,8 +120,12 @@ def signals_wait() -> Iterator[None]:
         held.append(number)
         _log.warning("%s: held until the bench is safe", signal.Signals(number).name)
 
-    with _handlers(hold):
-        yield
+    try:
+        with _handlers(hold):
+            yield
+    finally:
+        if held:
+            signal.raise_signal(held[0])
 
 
 @contextmanager

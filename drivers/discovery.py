@@ -1,0 +1,55 @@
+"""What is connected: VISA resources with their identity, and the Micro-Manager adapters at hand."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+IDENTIFY_TIMEOUT_MS = 500
+
+
+def visa_resources(backend: str = "@py") -> Iterator[tuple[str, str]]:
+    """Yield (resource name, what it answers to `*IDN?` or why it did not)."""
+    import pyvisa
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyvisa-py names every optional backend that is missing
+        manager = pyvisa.ResourceManager(backend)
+        try:
+            for resource in manager.list_resources("?*"):
+                yield resource, _identity(manager, resource)
+        finally:
+            manager.close()
+
+
+def micromanager_adapters() -> Iterator[tuple[Path, list[str]]]:
+    """Yield (folder, names of the device adapters in it) along the core's search path."""
+    from pymmcore_plus import CMMCorePlus
+
+    from drivers.micromanager import MicroManager
+
+    manager = MicroManager(CMMCorePlus())
+    try:
+        adapters = manager.call("device adapters", manager.core.getDeviceAdapterNames)
+        folders = manager.call("search path", manager.core.getDeviceAdapterSearchPaths)
+        yield Path(folders[0] if folders else "."), sorted(adapters)
+    finally:
+        manager.close()
+
+
+def _identity(manager: object, resource: str) -> str:
+    from pyvisa.errors import Error
+
+    try:
+        instrument = manager.open_resource(  # type: ignore[attr-defined]
+            resource, timeout=IDENTIFY_TIMEOUT_MS, open_timeout=IDENTIFY_TIMEOUT_MS
+        )
+    except (Error, OSError) as error:
+        return f"(cannot be opened: {error})"
+    try:
+        return instrument.query("*IDN?").strip()
+    except (Error, OSError, ValueError) as error:
+        return f"(no answer to *IDN?: {error})"
+    finally:
+        instrument.close()

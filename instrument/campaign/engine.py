@@ -1,0 +1,327 @@
+"""The loop: propose, apply, capture, make durable, score, tell; and the same again after a kill.
+
+`Campaign.run` reads like DESIGN section 2. It owns no device and no file: bench, ledger and bus are
+passed in, and whoever opened them closes them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from estimation import EstimationError
+from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
+from instrument.bench.bench import Bench
+from instrument.bench.safety import InterlockTripped
+from instrument.bench.timing import Stopwatch
+from instrument.campaign.events import (
+    CampaignEnded,
+    CampaignStarted,
+    EventBus,
+    FrameCaptured,
+    Notice,
+    TrialScored,
+    TrialStarted,
+)
+from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
+from instrument.campaign.plan import Plan, Proposal
+from instrument.campaign.scoring import Score, as_plain, load_noise, score_batch
+from instrument.design import Design, DesignSpace, Parameter
+from instrument.grid import grid_positions
+from instrument.search.confirm import Decision
+from instrument.search.protocol import Observation
+
+LIVE_INTERVAL_S = 0.05
+INTERLOCK_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a campaign ended."""
+
+    trials: int
+    best_trial: int | None
+    best_design: Design | None
+    best_bits_per_pixel: float | None
+    standard_error: float | None
+    initial_bits_per_pixel: float | None
+    decision: Decision | None
+
+
+class Campaign:
+    """One search on one bench, recorded in one ledger.
+
+    Parameters
+    ----------
+    bench
+        Connected.
+    ledger
+        New, or with the trials of an interrupted run.
+    bus
+        Takes the events.
+    stop
+        Set by whoever wants the campaign to stop between two trials.
+    """
+
+    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, stop: threading.Event):
+        self._bench = bench
+        self._ledger = ledger
+        self._bus = bus
+        self._stop = stop
+        self._config = bench.config
+        self._noise = load_noise(self._config, bit_depth=bench.camera.bit_depth)
+        self._expected_black_adu = float(np.mean(self._noise.offset))
+        grid = self._config.objects.stage_grid
+        self._positions = grid_positions(
+            grid.count,
+            spacing_um=grid.spacing_um,
+            centre_um=grid.centre_um,
+            order=grid.order,
+            seed=self._config.search.seed,
+        )
+        self.space = self._recorded_space()
+        self._plan = Plan(self._config, self.space)
+        self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
+        self._bits_per_pixel = {
+            number: float(row.estimate["bits_per_pixel"])
+            for number, row in self._rows.items()
+            if row.state == "scored"
+        }
+        self._last_live_s = 0.0
+
+    def run(self) -> Outcome:
+        """Run to the end of the plan, or until `stop` is set.
+
+        Raises
+        ------
+        DeviceError, InterlockTripped, Interrupted, LedgerError
+            The campaign cannot go on. What was acknowledged is in the ledger; the bench must be
+            made safe by whoever owns it.
+        """
+        self._bus.emit(
+            CampaignStarted(
+                run_dir=str(self._ledger.run_dir),
+                space=self.space,
+                trials=self._plan.trials,
+                done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
+            )
+        )
+        number = 0
+        while not self._stop.is_set():
+            started_s = time.perf_counter()
+            proposal = self._plan.ask()
+            if proposal is None:
+                break
+            row = self._rows.get(number)
+            if row is not None and row.state in ("scored", "failed"):
+                self._replay(row, proposal)
+            else:
+                self._run_trial(number, proposal, row, propose_s=time.perf_counter() - started_s)
+            number += 1
+        return self.outcome()
+
+    # ---- one trial
+
+    def _run_trial(
+        self, number: int, proposal: Proposal, row: TrialRow | None, *, propose_s: float
+    ) -> None:
+        started_s = time.perf_counter()
+        stopwatch = Stopwatch()
+        if row is None:
+            with stopwatch.measure("ledger"):
+                self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
+        else:
+            self._check_same(row, proposal)
+        try:
+            if row is not None and row.state == "captured":
+                counts = self._ledger.load_batch(row)
+            else:
+                counts = self._capture(number, proposal, stopwatch)
+            with stopwatch.measure("score"):
+                score = score_batch(counts, self._noise, self._config)
+        except (BatchRefused, EstimationError) as error:
+            seconds = time.perf_counter() - started_s + propose_s
+            self._ledger.fail(number, why=str(error), seconds=seconds)
+            self._tell(number, proposal, None, seconds, why=str(error))
+            return
+        seconds = time.perf_counter() - started_s + propose_s
+        timings = {**stopwatch.seconds(), "propose": propose_s}
+        self._ledger.score(
+            number,
+            score=score.objective,
+            standard_error=score.standard_error,
+            estimate=as_plain(score.estimate),
+            seconds=seconds,
+            timings=timings,
+        )
+        self._tell(number, proposal, score, seconds)
+
+    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> np.ndarray:
+        """Apply, capture, make durable, apply the policies; return the counts."""
+        batch = self._when_interlocks_allow(lambda: self._expose(number, proposal, stopwatch))
+        record = batch.record()
+        if self._bench.truth is not None:
+            record["truth"] = self._bench.truth()
+        with stopwatch.measure("ledger"):
+            self._ledger.capture(number, batch.counts, record)
+        for warning in check_batch(batch, self._bench, expected_black_adu=self._expected_black_adu):
+            self._bus.emit(Notice(text=f"trial {number}: {warning}"))
+        return batch.counts
+
+    def _expose(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
+        applied = self._bench.apply(proposal.design, space=self.space, stopwatch=stopwatch)
+        self._bus.emit(
+            TrialStarted(
+                trial=number,
+                phase=proposal.phase,
+                design=proposal.design,
+                patterns=applied.patterns,
+            )
+        )
+        return capture_batch(
+            self._bench,
+            self._positions,
+            stopwatch=stopwatch,
+            on_frame=lambda index, frame: self._show(number, index, frame),
+        )
+
+    def _when_interlocks_allow(self, expose: Callable[[], Batch]) -> Batch:
+        """Expose; where an interlock pauses, wait in the dark for it to hold again."""
+        while True:
+            try:
+                return expose()
+            except InterlockTripped as tripped:
+                if tripped.interlock.action != "pause":
+                    raise
+                self._bus.emit(Notice(text=f"paused, light off: {tripped}"))
+                self._wait_until_allowed(tripped)
+                self._bus.emit(Notice(text=f"interlock {tripped.interlock.channel} holds again"))
+
+    def _wait_until_allowed(self, tripped: InterlockTripped) -> None:
+        deadline_s = time.monotonic() + tripped.interlock.longest_pause_s
+        while time.monotonic() < deadline_s:
+            try:
+                self._bench.check_interlocks()
+            except InterlockTripped:
+                self._stop.wait(INTERLOCK_POLL_S)
+            else:
+                return
+        raise tripped
+
+    def _show(self, number: int, index: int, frame: np.ndarray) -> None:
+        now_s = time.perf_counter()
+        if now_s - self._last_live_s >= LIVE_INTERVAL_S:
+            self._last_live_s = now_s
+            self._bus.emit(
+                FrameCaptured(trial=number, index=index, of=len(self._positions), frame=frame)
+            )
+
+    # ---- what is known
+
+    def _tell(
+        self,
+        number: int,
+        proposal: Proposal,
+        score: Score | None,
+        seconds: float,
+        *,
+        why: str | None = None,
+    ) -> None:
+        self._plan.tell(
+            Observation(
+                trial=number,
+                design=proposal.design,
+                score=None if score is None else score.objective,
+                standard_error=0.0 if score is None else score.standard_error,
+                cost_s=seconds,
+            )
+        )
+        if score is not None:
+            self._bits_per_pixel[number] = score.estimate.bits_per_pixel
+        best = self._plan.best_observed()
+        self._bus.emit(
+            TrialScored(
+                trial=number,
+                phase=proposal.phase,
+                design=proposal.design,
+                bits_per_pixel=None if score is None else score.estimate.bits_per_pixel,
+                standard_error=None if score is None else score.estimate.standard_error,
+                best_trial=None if best is None else best.trial,
+                best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
+                seconds=seconds,
+                why=why,
+            )
+        )
+
+    def _replay(self, row: TrialRow, proposal: Proposal) -> None:
+        """Tell the plan what the ledger knows; the plan must have proposed just that."""
+        self._check_same(row, proposal)
+        self._plan.tell(
+            Observation(
+                trial=row.number,
+                design=row.design,
+                score=row.score,
+                standard_error=row.standard_error or 0.0,
+                cost_s=row.seconds or 0.0,
+            )
+        )
+
+    def _check_same(self, row: TrialRow, proposal: Proposal) -> None:
+        if row.design != proposal.design:
+            raise LedgerError(
+                f"trial {row.number} of {self._ledger.run_dir} is not what this infoloop would "
+                "have proposed; resume with the version and libraries named in its report"
+            )
+
+    def _recorded_space(self) -> DesignSpace:
+        """Space of the run's first start, so that a resumed run starts from the same point."""
+        recorded = self._ledger.meta().get("space")
+        if recorded is None:
+            space = self._bench.space()
+            self._ledger.set_meta("space", [asdict(p) for p in space.parameters])
+            return space
+        return DesignSpace(tuple(_parameter(entry) for entry in recorded))
+
+    def outcome(self) -> Outcome:
+        """Say how things stand: the confirmed best, or the best so far."""
+        decision = self._plan.decision()
+        observed = self._plan.best_observed()
+        design = decision.design if decision else (observed.design if observed else None)
+        trials = self._ledger.trials()
+        rows = [row for row in trials if row.state == "scored"]
+        repeats = [r for r in rows if r.design == design and r.phase == "confirm"]
+        repeats = repeats or [r for r in rows if r.design == design]
+        return Outcome(
+            trials=len(trials),
+            best_trial=repeats[0].number if repeats else None,
+            best_design=design,
+            best_bits_per_pixel=_mean([r.estimate["bits_per_pixel"] for r in repeats]),
+            standard_error=_mean([r.estimate["standard_error"] for r in repeats]),
+            initial_bits_per_pixel=self._bits_per_pixel.get(0),
+            decision=decision,
+        )
+
+
+def end_event(status: str, outcome: Outcome | None) -> CampaignEnded:
+    """Say in one sentence how it ended."""
+    if outcome is None or outcome.best_bits_per_pixel is None:
+        return CampaignEnded(status=status, text="no trial was scored")
+    initial = outcome.initial_bits_per_pixel
+    before = "" if initial is None else f"{initial:.3f} -> "
+    return CampaignEnded(
+        status=status,
+        text=f"{before}{outcome.best_bits_per_pixel:.3f} bits/px in {outcome.trials} trials",
+    )
+
+
+def _parameter(entry: dict[str, Any]) -> Parameter:
+    return Parameter(**{**entry, "labels": tuple(entry["labels"]), "start": tuple(entry["start"])})
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

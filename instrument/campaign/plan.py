@@ -1,0 +1,99 @@
+"""What is tried next: the start, the engine's search, the confirmation; rebuilt from the ledger.
+
+One `ask`/`tell` over all phases, so that a resumed campaign only replays. Room for the confirmation
+is kept from the engine's budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from instrument.config import Config
+from instrument.design import Design, DesignSpace
+from instrument.search.confirm import Confirmation, Decision
+from instrument.search.engines import make_engine
+from instrument.search.protocol import Observation
+from instrument.search.recommend import recommend
+
+CONTENDERS = 3
+"""Best observed, the engine's own best, the recommender's maximiser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A design to try, and in which phase."""
+
+    phase: str
+    design: Design
+
+
+class Plan:
+    """Phases of a campaign.
+
+    Parameters
+    ----------
+    config
+        `search` section: engine, trials, seed, steps, confirm.
+    space
+        The campaign's space, with the start it was created with.
+    """
+
+    def __init__(self, config: Config, space: DesignSpace):
+        search = config.search
+        self._space = space
+        self._search = search
+        self._room = min(CONTENDERS * search.confirm.repeats, max(0, search.trials - 2))
+        budget = search.trials - self._room
+        self._engine = make_engine(
+            search.engine, space, seed=search.seed, budget=budget, steps=search.steps
+        )
+        self._budget = budget
+        self._observations: list[Observation] = []
+        self._confirmation: Confirmation | None = None
+
+    @property
+    def trials(self) -> int:
+        """Most trials this campaign can take."""
+        return self._search.trials
+
+    def ask(self) -> Proposal | None:
+        """Return the next design, or None when the campaign is complete."""
+        number = len(self._observations)
+        if number == 0:
+            return Proposal("initial", self._space.start)
+        if self._confirmation is None:
+            design = self._engine.ask(number) if number < self._budget else None
+            if design is not None:
+                return Proposal("search", design)
+            self._confirmation = self._start_confirmation()
+        design = self._confirmation.ask(number) if number < self.trials else None
+        return None if design is None else Proposal("confirm", design)
+
+    def tell(self, observation: Observation) -> None:
+        """Take the outcome of the design last asked for."""
+        self._observations.append(observation)
+        if self._confirmation is None:
+            self._engine.tell(observation)
+        else:
+            self._confirmation.tell(observation)
+
+    def best_observed(self) -> Observation | None:
+        """Return the trial with the highest score: the luckiest, good enough to show meanwhile."""
+        scored = [seen for seen in self._observations if seen.score is not None]
+        return max(scored, key=lambda seen: seen.score or 0.0, default=None)
+
+    def decision(self) -> Decision | None:
+        """Return what the repeats say so far; None before the confirmation."""
+        return self._confirmation.decide() if self._confirmation else None
+
+    def _start_confirmation(self) -> Confirmation:
+        observed = self.best_observed()
+        contenders = {"best observed": observed.design if observed else self._space.start}
+        engine_best = self._engine.best()
+        if engine_best is not None:
+            contenders["engine"] = engine_best
+        recommended = recommend(self._space, self._observations, seed=self._search.seed)
+        if recommended is not None:
+            contenders["recommender"] = recommended.design
+        confirm = self._search.confirm
+        return Confirmation(contenders, repeats=confirm.repeats, sigma=confirm.sigma)

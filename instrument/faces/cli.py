@@ -1,0 +1,292 @@
+"""The command `infoloop`. The only module that prints.
+
+Exit codes: 0 done; 1 the run or the bench failed, everything is safe; 2 bad input, nothing was
+touched; 3 something could NOT be made safe; 130 interrupted, everything is safe.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from instrument.config import Config, ConfigError, load_config
+
+if TYPE_CHECKING:
+    from instrument.campaign.events import EventBus
+    from instrument.campaign.ledger import Ledger
+    from instrument.campaign.run import RunResult
+
+FAILED, BAD_INPUT, UNSAFE, INTERRUPTED = 1, 2, 3, 130
+DEMO = Path("demo.yaml")
+
+app = typer.Typer(
+    help="Information theory in the loop of a real optical bench.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_errors = Console(stderr=True)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="Bench file (YAML).")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. search.trials=20."),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="Folder for the run; made if it is not there.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on standard output at the end.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+ViewOption = Annotated[bool, typer.Option("--view", help="Live view in napari (extra `gui`).")]
+
+
+@app.command()
+def demo(
+    overrides: SetOption = None,
+    output: OutputOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    view: ViewOption = False,
+) -> None:
+    """Run the virtual programmable-pupil microscope: about two minutes, no hardware."""
+    run(DEMO, overrides, output, seed, as_json, quiet, view)
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    output: OutputOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    view: ViewOption = False,
+) -> None:
+    """Search the design space of a bench until its budget is spent."""
+    with _exit_codes():
+        loaded = load_config(config, overrides=overrides or (), seed=seed)
+        from instrument.campaign.run import create_run, new_run_dir
+
+        run_dir = output or new_run_dir(loaded.output, config.stem)
+        with create_run(loaded, run_dir, name=config.stem) as ledger:
+            _finish(_execute(loaded, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
+
+
+@app.command()
+def resume(
+    run_dir: RunArgument,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    view: ViewOption = False,
+) -> None:
+    """Continue a run that was interrupted or killed; every acknowledged trial is kept."""
+    with _exit_codes():
+        from instrument.campaign.ledger import Ledger
+        from instrument.campaign.run import recorded_config
+
+        with Ledger.open(run_dir) as ledger:
+            config = recorded_config(ledger)
+            _finish(_execute(config, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
+
+
+@app.command()
+def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
+    """Connect, identify, verify limits, switch lights off; move nothing."""
+    with _exit_codes():
+        loaded = load_config(config, overrides=overrides or (), seed=seed)
+        from instrument.bench.connect import connect
+        from instrument.faces.terminal import device_table
+
+        with connect(loaded) as bench:
+            roles = {name: role.device for name, role in loaded.bench.roles.items()}
+            Console().print(device_table(bench.describe(), roles, _limits_in_file(loaded)))
+            for interlock in bench.interlocks:
+                value = f"{interlock.meter.read():g} {interlock.meter.unit}"
+                typer.echo(f"interlock {interlock.channel}: {value}")
+            bench.check_interlocks()
+            space = bench.space()
+            bench.check(space.start, space=space)
+        typer.echo(f"{config}: {space.dimension} parameters, the start design is allowed; all safe")
+
+
+@app.command()
+def devices() -> None:
+    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
+    with _exit_codes():
+        from drivers.discovery import micromanager_adapters, visa_resources
+
+        typer.echo("VISA resources (backend @py):")
+        for resource, identity in visa_resources():
+            typer.echo(f"  {resource}  {identity}")
+        typer.echo("Micro-Manager device adapters:")
+        for folder, adapters in micromanager_adapters():
+            typer.echo(f"  {folder}: {', '.join(adapters)}")
+
+
+@app.command()
+def report(run_dir: RunArgument) -> None:
+    """Write one self-contained HTML report into the run's folder."""
+    with _exit_codes():
+        from instrument.faces.report import write_report
+
+        typer.echo(write_report(run_dir))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    handler = RichHandler(logging.WARNING, console=_errors, show_time=False, show_path=False)
+    logging.basicConfig(format="%(message)s", handlers=[handler])
+    app()
+
+
+# ---- running
+
+
+def _execute(config: Config, ledger: Ledger, *, quiet: bool, view: bool) -> RunResult:
+    from instrument.campaign.events import EventBus
+    from instrument.campaign.run import execute
+
+    bus = EventBus()
+    with _observers(bus, quiet=quiet, view=view):
+        return execute(config, ledger, bus, stop=threading.Event())
+
+
+@contextmanager
+def _observers(bus: EventBus, *, quiet: bool, view: bool) -> Iterator[None]:
+    from instrument.faces.terminal import ProgressBar
+
+    bar = None if quiet else ProgressBar(_errors)
+    if bar is not None:
+        bus.subscribe(bar, name="progress bar")
+    viewer = _open_viewer() if view else None
+    if viewer is not None:
+        bus.subscribe(viewer, name="viewer")
+    try:
+        yield
+    finally:
+        bus.close()
+        if bar is not None:
+            bar.close()
+        if viewer is not None:
+            viewer.close()
+
+
+def _open_viewer() -> Any:
+    from instrument.faces.viewer import ViewerUnavailable, open_viewer
+
+    try:
+        return open_viewer()
+    except ViewerUnavailable as reason:
+        _errors.print(f"no live view: {reason}", markup=False, highlight=False)
+        return None
+
+
+def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> None:
+    from instrument.faces.report import write_report
+
+    report_file = write_report(ledger.run_dir)
+    if as_json:
+        typer.echo(json.dumps(_summary(result), allow_nan=False))
+    elif not quiet:
+        _print_summary(result, report_file)
+    if result.unsafe:
+        raise typer.Exit(UNSAFE)
+    if result.status == "aborted":
+        _errors.print(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
+        raise typer.Exit(INTERRUPTED)
+    if result.status == "failed":
+        _errors.print(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", markup=False)
+        raise typer.Exit(FAILED)
+
+
+def _summary(result: RunResult) -> dict[str, Any]:
+    outcome = result.outcome
+    best = None
+    if outcome is not None and outcome.best_design is not None:
+        best = {
+            "design": {k: list(v) for k, v in outcome.best_design.values.items()},
+            "trial": outcome.best_trial,
+            "bits_per_pixel": outcome.best_bits_per_pixel,
+            "standard_error": outcome.standard_error,
+        }
+    summary: dict[str, Any] = {
+        "run_dir": str(result.run_dir),
+        "status": result.status,
+        "why": result.why,
+        "trials": outcome.trials if outcome else 0,
+        "best": best,
+        "initial_bits_per_pixel": outcome.initial_bits_per_pixel if outcome else None,
+        "seconds": result.seconds,
+        "unsafe": [str(failure) for failure in result.unsafe],
+    }
+    if result.truth is not None:
+        summary["truth"] = result.truth
+    return summary
+
+
+def _print_summary(result: RunResult, report_file: Path) -> None:
+    console = Console()
+    outcome = result.outcome
+    if outcome is not None and outcome.best_bits_per_pixel is not None:
+        initial = outcome.initial_bits_per_pixel
+        before = "-" if initial is None else f"{initial:.3f}"
+        console.print(
+            f"[bold]{before} -> {outcome.best_bits_per_pixel:.3f} bits/px[/] "
+            f"(standard error {outcome.standard_error:.3f}) "
+            f"in {outcome.trials} trials, {result.seconds:.0f} s",
+            highlight=False,
+        )
+    if result.truth:
+        facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
+        console.print(f"the simulator knows: {facts}", highlight=False)
+    console.print(f"report: {report_file}", highlight=False, soft_wrap=True)
+
+
+def _limits_in_file(config: Config) -> dict[str, str]:
+    limits: dict[str, str] = {}
+    for name, role in config.bench.roles.items():
+        settings = role.model_dump(exclude={"kind", "device"}, exclude_none=True)
+        limits[name] = "\n".join(f"{key} {value}" for key, value in settings.items())
+    return limits
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what may go wrong into one clear message and an exit code."""
+    from drivers import DeviceError
+    from estimation import EstimationError
+    from instrument.bench.connect import ConnectError
+    from instrument.bench.safety import InterlockTripped, Interrupted
+    from instrument.campaign.ledger import LedgerError
+    from instrument.search.engines import EngineError
+
+    try:
+        yield
+    except (ConfigError, ConnectError, LedgerError, EngineError, EstimationError) as error:
+        _errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from error
+    except (DeviceError, InterlockTripped) as error:
+        _errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(FAILED) from error
+    except (Interrupted, KeyboardInterrupt) as error:
+        _errors.print("interrupted; the bench is safe", style="yellow")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Progress in the terminal: one bar, the best so far, what is left, and every notice."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from drivers import DeviceDescription
+from instrument.campaign.events import (
+    CampaignEnded,
+    CampaignStarted,
+    Event,
+    FrameCaptured,
+    Notice,
+    TrialScored,
+    TrialStarted,
+)
+
+
+class ProgressBar:
+    """Observer that draws a campaign's progress on a console.
+
+    Parameters
+    ----------
+    console
+        Where to draw; standard error, so that `--json` has standard output to itself.
+    """
+
+    def __init__(self, console: Console):
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[scores]}"),
+            console=console,
+            transient=False,
+        )
+        self._task = self._progress.add_task("connecting", total=None, scores="")
+        self._progress.start()
+        self._began_s = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        match event:
+            case CampaignStarted():
+                self._progress.update(
+                    self._task, description="initial", total=event.trials, completed=event.done
+                )
+            case TrialStarted():
+                self._progress.update(self._task, description=event.phase)
+            case FrameCaptured():
+                pass
+            case TrialScored():
+                self._scored(event)
+            case Notice():
+                self._progress.console.print(f"[yellow]{event.text}[/]", highlight=False)
+            case CampaignEnded():
+                self._progress.update(self._task, description=event.status)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        self._progress.stop()
+
+    def _scored(self, event: TrialScored) -> None:
+        if event.why is not None:
+            self._progress.console.print(f"[yellow]trial {event.trial} failed: {event.why}[/]")
+        now = "-" if event.bits_per_pixel is None else f"{event.bits_per_pixel:.3f}"
+        best = "-" if event.best_bits_per_pixel is None else f"{event.best_bits_per_pixel:.3f}"
+        self._progress.update(
+            self._task,
+            completed=event.trial + 1,
+            scores=f"{now} bits/px, best [bold]{best}[/]",
+        )
+
+
+def device_table(
+    devices: list[DeviceDescription], roles: dict[str, str], limits: dict[str, str]
+) -> Table:
+    """Devices of a bench, by role, with their own limits and the bench file's.
+
+    Parameters
+    ----------
+    devices
+        In the order of `roles`.
+    roles
+        Role to device label.
+    limits
+        Role to what the bench file allows.
+    """
+    table = Table(title="bench", title_justify="left")
+    for heading in ("role", "device", "identity", "device limits", "bench file"):
+        table.add_column(heading, overflow="fold")
+    for (role, label), device in zip(roles.items(), devices, strict=True):
+        own = "\n".join(
+            f"{name} {low:g} to {high:g}" for name, (low, high) in device.limits.items()
+        )
+        table.add_row(role, label, device.identity, own or "-", limits.get(role, "-"))
+    return table
