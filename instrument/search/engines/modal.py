@@ -7,8 +7,8 @@ the centre's score is measured at the start of a sweep and carried along by the 
 
 Far from the optimum modes are coupled (defocus can hide spherical aberration), and a sweep creeps
 along a ridge. Between sweeps one regression over all trials so far therefore proposes a centre,
-and the better of it and the sweep's own goes on: one trial more a sweep, and on a model of the
-virtual bench the worst of twelve seeds fell from 0.45 to 0.26 rad after 83 trials.
+and the better of it and the sweep's own goes on: one trial more a sweep. On a stationary-Gaussian
+model of the virtual bench, 4 % noise, the worst of twelve seeds fell from 1.03 to 0.41 rad.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from instrument.search.recommend import recommend
 Vector = Float[np.ndarray, " components"]
 Plan = Generator[Vector, Observation, None]
 
-STEP_FRACTION = 0.175
-"""First step as a fraction of the range: 0.7 rad of -2 to 2 rad, half-way down a unit peak."""
-SHRINK = 0.6
-"""Ratio of the steps of successive sweeps."""
+STEP_FRACTION = 0.15
+"""First step as a fraction of the range: 0.6 rad of -2 to 2 rad, a third down a unit peak."""
+SHRINK = 0.9
+"""Ratio of the steps of successive sweeps: halving them lets noise into the last one (measured)."""
 TRUST = 1.0
 """Largest move of a mode in one line, in steps: beyond the measured points is extrapolation."""
 SAME = 1e-4

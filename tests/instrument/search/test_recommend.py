@@ -34,10 +34,17 @@ def test_it_finds_the_top_between_the_points(one_mode):
     assert found.score == pytest.approx(0.0, abs=0.05)
 
 
-def test_what_it_expects_is_off_by_no_more_than_it_says(make_modes, known_bench):
-    """Over seeds, (expected - true) / deviation has a spread of about 1; 2 is a quarter of it wrong."""
-    errors = [noisy_case(seed, make_modes, known_bench)[2] for seed in range(8)]
-    assert math.sqrt(np.mean(np.square(errors))) < 2.0
+def test_what_it_expects_is_off_by_about_what_it_says(one_mode):
+    """(expected - true) / deviation has an rms of 1 if the process is right; 30 seeds, 5 sigma."""
+    points = np.linspace(-2, 2, 15)
+    errors = []
+    for seed in range(30):
+        noise = np.random.default_rng(seed).normal(0.0, 0.1, size=15)
+        scores = np.exp(-((points - 0.3) ** 2)) + noise
+        found = recommend(one_mode, observed(one_mode, points[:, None], scores, [0.1] * 15), seed=0)
+        truth = math.exp(-((one_mode.to_vector(found.design)[0] - 0.3) ** 2))
+        errors.append((found.score - truth) / found.standard_deviation)
+    assert 0.3 < math.sqrt(np.mean(np.square(errors))) < 1 + 5 / math.sqrt(2 * 30)
 
 
 def noisy_case(seed, make_modes, known_bench):
@@ -56,12 +63,11 @@ def noisy_case(seed, make_modes, known_bench):
     seen = [bench.observe(trial, space.from_vector(p)) for trial, p in enumerate(points)]
     best = max(seen, key=lambda observation: observation.score).design
     found = recommend(space, seen, seed=0)
-    error = (found.score - bench.true_score(found.design)) / found.standard_deviation
-    return 1 - bench.true_score(best), 1 - bench.true_score(found.design), error
+    return 1 - bench.true_score(best), 1 - bench.true_score(found.design)
 
 
 def test_it_cuts_the_regret_of_the_best_observed_at_least_in_half(make_modes, known_bench):
-    regrets = np.array([noisy_case(seed, make_modes, known_bench)[:2] for seed in range(8)])
+    regrets = np.array([noisy_case(seed, make_modes, known_bench) for seed in range(8)])
     best_observed, recommended = regrets.mean(axis=0)
     assert recommended < best_observed / 2
 
