@@ -273,10 +273,12 @@ class VisaInstrument:
     def _set_once(self, channel: str, value: float, deadline: Deadline) -> float:
         command = self._command(channel, value)
         self._session.make_clean(deadline)  # a failure here is before the command, hence harmless
+        lost: DeviceError | None = None
         try:
             self._session.send(command)
         except DeviceError as error:
             _log.warning("%s; reading back whether it arrived", error)
+            lost = error
         try:
             reported = self._drain_errors(deadline)
             got = self._read(channel, deadline)
@@ -290,6 +292,11 @@ class VisaInstrument:
                 f"{self}: `{command}` sent, {'; '.join(reported)} reported, `{channel}` reads back "
                 f"{got:g}; look the number up in its manual"
             )
+        if lost is not None and not self._agrees(channel, value, got):
+            raise type(lost)(
+                f"{self}: `{command}` was lost on its way, and `{channel}` still reads {got:g}; "
+                f"set it again once the connection holds. {lost}"
+            ) from lost
         self._require_agreement(channel, value, got)
         return got
 

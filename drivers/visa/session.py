@@ -176,8 +176,10 @@ class VisaSession:
         It asks no question first, so that light off needs no answer. `make_clean` before it makes
         sure that it is the declared instrument which hears it.
         """
+        was_dirty, self._is_dirty = self._is_dirty, True
         with self._translated(f"`{command}`"):
             self._speak(command)
+        self._is_dirty = was_dirty
 
     def close(self) -> None:
         """Give back connection and resource manager. Idempotent; never raises, never waits long."""
@@ -287,12 +289,8 @@ class VisaSession:
             raise
         except Exception as error:
             is_gone = self._resource is not None and _line_state(self._resource) == "closed"
-            self._is_dirty = True
             kind, what_came = _meaning(error, is_gone=is_gone)
             raise kind(f"{self}: {asked} asked, {what_came}") from error
-        except BaseException:
-            self._is_dirty = True
-            raise
 
 
 def _meaning(error: Exception, *, is_gone: bool) -> tuple[type[DeviceError], str]:

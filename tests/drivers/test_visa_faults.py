@@ -24,7 +24,7 @@ from drivers.errors import (
 from drivers.testing import Fault, FaultServer
 from drivers.virtual.scpi_server import AMBIENT_C, VirtualLed
 from drivers.visa import InstrumentDeclaration, VisaInstrument, VisaLight
-from drivers.visa.session import VisaSession
+from drivers.visa.session import VisaSession, _socket_under
 
 TIMEOUT_S = 0.2
 
@@ -148,6 +148,32 @@ def test_a_connection_lost_after_a_set_is_read_back_and_the_set_not_sent_again(
     server.inject(Fault.RESET, on="SOUR:POW ")
     assert instrument.set("power_mw", 3.5) == 3.5
     assert server.heard.count("SOUR:POW 3.500000") == 1
+
+
+@pytest.mark.parametrize(
+    ("arrives", "expected"),
+    [pytest.param(True, 3.5, id="sent"), pytest.param(False, None, id="lost")],
+)
+def test_a_set_that_breaks_in_sending_is_decided_by_reading_back(
+    instrument, server, led, mocker, arrives, expected
+):
+    speak = VisaSession._speak
+
+    def speak_and_break(self, text):
+        if arrives or not text.startswith("SOUR:POW "):
+            speak(self, text)
+        if text.startswith("SOUR:POW "):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    broken = mocker.patch.object(VisaSession, "_speak", speak_and_break)
+    if expected is None:
+        with pytest.raises(ConnectionLost, match=r"led.*lost on its way.*power_mw` still reads 0"):
+            instrument.set("power_mw", 3.5)
+    else:
+        assert instrument.set("power_mw", 3.5) == expected
+    mocker.stop(broken)
+    assert server.heard.count("SOUR:POW 3.500000") == arrives
+    assert server.heard.count("*IDN?") == 1  # a broken pipe is never trusted again
 
 
 def test_an_old_entry_of_the_error_queue_is_not_blamed_on_the_next_set(instrument, led, caplog):
@@ -277,6 +303,12 @@ def test_a_deaf_instrument_is_a_timeout_at_opening(declaration, server):
 def test_a_backend_that_is_not_installed_is_named(declaration, server):
     with pytest.raises(ConnectionLost, match=r"led.*@nonesuch"):
         VisaInstrument.open(declaration, server.address, name="led", backend="@nonesuch")
+
+
+def test_pyvisa_py_still_keeps_its_socket_where_we_look_for_it(instrument):
+    """Fails when pyvisa-py moves it: early warning of a dead line, and 40 ms a command, are lost."""
+    _, link = _socket_under(instrument._session._resource)
+    assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_no_resource_manager_is_left_open(declaration, server):
