@@ -306,7 +306,7 @@ def test_a_backend_that_is_not_installed_is_named(declaration, server):
 
 
 def test_pyvisa_py_still_keeps_its_socket_where_we_look_for_it(instrument):
-    """Fails when pyvisa-py moves it: early warning of a dead line, and 40 ms a command, are lost."""
+    """If pyvisa-py moves it, the early warning of a dead line and 40 ms a command are lost."""
     _, link = _socket_under(instrument._session._resource)
     assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
