@@ -42,7 +42,8 @@ class Batch:
     exposure_ms
         Read-back of the camera.
     black_level_adu
-        Mean of the dark frames taken just before, light off.
+        Mean of the dark frames taken just before, light off; None on a bench without a light that
+        it could switch off.
     saturated_fraction, zero_fraction
         Share of counts at full scale and at zero.
     captured_at
@@ -52,7 +53,7 @@ class Batch:
     counts: UInt16[np.ndarray, "objects shots height width"]
     positions_um: Positions
     exposure_ms: float
-    black_level_adu: float
+    black_level_adu: float | None
     saturated_fraction: float
     zero_fraction: float
     captured_at: tuple[str, str]
@@ -141,6 +142,8 @@ def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> lis
         if safety.on_saturation == "fail":
             raise BatchRefused(text)
         warnings.append(text)
+    if batch.black_level_adu is None:
+        return warnings
     drift_adu = batch.black_level_adu - expected_black_adu
     if abs(drift_adu) > safety.black_level_tolerance_adu:
         warnings.append(
@@ -150,8 +153,10 @@ def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> lis
     return warnings
 
 
-def _black_level(bench: Bench, stopwatch: Stopwatch) -> float:
-    """Mean of a few frames with the light off."""
+def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
+    """Mean of a few frames with the light off, where there is a light to be off."""
+    if not bench.lights():
+        return None
     with stopwatch.measure("exposure"):
         darks = [bench.camera.snap(timeout_s=SNAP_TIMEOUT_S) for _ in range(DARK_FRAMES)]
     return float(np.mean(darks))
