@@ -151,11 +151,10 @@ class Ledger:
         path = run_dir / LEDGER_FILE
         if not path.is_file():
             raise LedgerError(f"{run_dir} holds no run ({LEDGER_FILE} is missing)")
-        connection = _connect(path)
         try:
+            connection = _connect(path)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as error:
-            connection.close()
             raise LedgerError(f"{path}: not a readable ledger ({error})") from error
         if version != SCHEMA_VERSION:
             connection.close()
@@ -276,8 +275,12 @@ class Ledger:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5.0)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # an acknowledged trial survives power loss too
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # acknowledged trials survive power loss too
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
