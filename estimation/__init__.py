@@ -1,5 +1,6 @@
 """Frames in, bits out: how much a batch of raw frames says about the objects it shows.
 
+>>> import numpy as np
 >>> from estimation import SensorNoise, estimate_information
 >>> noise = SensorNoise(gain=2.17, offset=100.0, read_noise=1.4, bit_depth=12)
 >>> rng = np.random.default_rng(0)

@@ -37,6 +37,8 @@ class Ensemble:
     ----------
     values
         Dequantised values without fixed pattern, in units of one count.
+    noise_variance
+        Variance of the noise in each of `values`, dequantisation included.
     usable
         False where a pixel is defective.
     patch
@@ -48,6 +50,7 @@ class Ensemble:
     """
 
     values: Float64[np.ndarray, "objects shots height width"]
+    noise_variance: Float64[np.ndarray, "objects shots height width"]
     usable: Bool[np.ndarray, "height width"]
     patch: tuple[int, int]
     origins: Int[np.ndarray, "positions 2"]
@@ -78,7 +81,9 @@ class Ensemble:
 
     def take(self, objects: np.ndarray) -> Ensemble:
         """Return the ensemble of some objects only: the way data are split, never by patch."""
-        return replace(self, values=self.values[objects])
+        return replace(
+            self, values=self.values[objects], noise_variance=self.noise_variance[objects]
+        )
 
 
 def prepare(
@@ -99,6 +104,7 @@ def prepare(
     )
     return Ensemble(
         values=values,
+        noise_variance=noise.variance(as_real_shots(measurements)[0]) / np.square(pattern.scale),
         usable=pattern.usable,
         patch=size,
         origins=origins[:: max(1, stride)],

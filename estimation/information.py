@@ -36,6 +36,8 @@ DensityName = Literal["auto", "gaussian", "stationary"]
 BOOTSTRAP_RESAMPLES = 2000
 MAX_DRAWS_AT_ONCE = 2**21
 
+TINY = 1e-12
+
 MISSPECIFIED_KURTOSIS = 1.0
 """Excess kurtosis of decorrelated patches (0 for a Gaussian) above which the flag is raised."""
 
@@ -161,6 +163,8 @@ def estimate_information(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from estimation import GaussianNoise, estimate_information
     >>> rng = np.random.default_rng(0)
     >>> values = rng.normal(scale=10**0.5, size=(4000, 1, 1)) + rng.normal(size=(4000, 1, 1))
     >>> estimate = estimate_information(values, GaussianNoise(1.0))  # log2(11) / 2 = 1.73
@@ -340,14 +344,11 @@ def _gaussian_diagnostics(
     )
 
     scale = noise.fixed_pattern(*stack.shape[-2:]).scale
-    stack, _ = as_real_shots(stack)
-    variance = noise.variance(stack)
+    slope = noise.variance_slope(as_real_shots(stack)[0]) / scale
+    variance = cut_patches(ensemble.noise_variance, ensemble.origins, ensemble.patch)
     entropy_slope = cut_patches(
-        0.5 * scale * noise.variance_slope(stack) / np.maximum(variance, 1e-12),
-        ensemble.origins,
-        ensemble.patch,
+        0.5 * slope / np.maximum(ensemble.noise_variance, TINY), ensemble.origins, ensemble.patch
     )
-    variance = cut_patches(variance / np.square(scale), ensemble.origins, ensemble.patch)
     mean_variance = variance.mean(axis=(0, 1))
     total = float(np.sum(variance * np.square(pulled - entropy_slope)))
     already = (

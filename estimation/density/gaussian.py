@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from scipy.linalg import solve_triangular
-from scipy.optimize import brentq
 from scipy.special import digamma
 
 from estimation.density.protocol import DensityScore
@@ -31,6 +30,9 @@ from estimation.errors import TooFewObjects
 
 ROWS_PER_VALUE = 1.25
 """Fewest independent patches for every patch value with which a covariance is fitted."""
+
+BISECTIONS = 24
+"""Steps that find the independent share to 1e-7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class FullGaussian:
         )
 
 
-def wishart_log_det_bias(degrees: float, d: int) -> float:
+def wishart_log_det_bias(degrees: float | int, d: int) -> float:
     """Return (E ln det(W / nu) - ln det Sigma) / d for W ~ Wishart(nu, Sigma), nats/value.
 
     Negative: the determinant of a sample covariance is too small.
@@ -141,7 +143,11 @@ def independent_share(gap: float, *, n: int, positions: int, d: int) -> float:
         return 1.0
     if excess(lowest) <= 0.0:
         return lowest
-    return float(brentq(excess, lowest, 1.0, xtol=1e-6))
+    low, high = lowest, 1.0
+    for _ in range(BISECTIONS):  # the gap falls monotonically with the share
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(middle) > 0.0 else (low, middle)
+    return 0.5 * (low + high)
 
 
 def gaussian_nats(
@@ -206,7 +212,7 @@ def _leave_one_out_nats(
     return 0.5 * (np.log(2 * np.pi) + log_det_without / d - np.log(degrees) + squared / d)
 
 
-def _check_enough(ensemble: Ensemble, independent_rows: float) -> None:
+def _check_enough(ensemble: Ensemble, independent_rows: float | int) -> None:
     d = ensemble.patch_values
     if independent_rows < ROWS_PER_VALUE * d + 2:
         raise TooFewObjects(

@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from estimation.ensemble import Ensemble
 
 
+@runtime_checkable
 class FittedDensity(Protocol):
     """A density whose parameters are known."""
 

@@ -13,11 +13,13 @@ bounds the entropy; it costs one FFT.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Complex64, Complex128, Float64
-from scipy import fft
+from scipy.fft import next_fast_len
 from scipy.linalg import solve_triangular
 
 from estimation.density import crossfit
@@ -31,8 +33,11 @@ LARGEST_EXACT = 1536
 LARGEST_LAG = 32
 """Lags, in pixels, that the Whittle density keeps; it fades them out by a Parzen window."""
 
-FLOOR = 1e-4
-"""Smallest eigenvalue, relative to the mean variance, where measured lags are no covariance."""
+NOISE_FLOOR = 0.5
+"""Smallest eigenvalue admitted, relative to the mean noise variance.
+
+Noise alone makes no eigenvalue smaller than its smallest variance; lags measured on few frames may.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class FittedWhittle:
         centred = ensemble.centred_on(self.mean_image)
         shots, (rows, columns) = centred.values.shape[1], centred.patch
         patches = centred.patches().reshape(centred.objects, -1, shots, rows, columns)
-        waves = np.moveaxis(fft.fft2(patches, norm="ortho"), 2, -1)
+        waves = np.moveaxis(np.fft.fft2(patches, norm="ortho"), 2, -1)
         factor = np.linalg.cholesky(self.spectrum)
         whitened = np.linalg.solve(factor, waves[..., None])[..., 0]
         log_det = 2.0 * np.log(np.diagonal(factor, axis1=-2, axis2=-1).real).sum()
@@ -152,7 +157,7 @@ def object_waves(
     float32 is enough here: the mean is gone, and lags enter relative to the variance.
     """
     frames = np.where(centred.usable, centred.values, 0.0).astype(np.float32)
-    return fft.rfft2(frames, _padded_shape(centred))
+    return np.fft.rfft2(frames, _padded_shape(centred))
 
 
 def covariance_by_lag(
@@ -164,46 +169,54 @@ def covariance_by_lag(
     negative lags lie at the end of the axes, as an FFT has them.
     """
     shape = _padded_shape(ensemble)
-    window = fft.rfft2(ensemble.usable.astype(np.float64), shape)
-    pairs = np.rint(fft.irfft2(np.abs(window) ** 2, shape))
-    products = fft.irfft2(sums.covariance_spectrum().astype(np.complex128), shape)
+    window = np.fft.rfft2(ensemble.usable.astype(np.float64), shape)
+    pairs = np.rint(np.fft.irfft2(np.abs(window) ** 2, shape))
+    products = np.fft.irfft2(sums.covariance_spectrum().astype(np.complex128), shape)
     rows, columns = (_lag_index(*sizes) for sizes in zip(ensemble.patch, shape, strict=True))
-    at = np.ix_(rows, columns)
-    return products[..., at[0], at[1]] / np.maximum(pairs[at], 1.0)
+    at = (rows[:, None], columns[None, :])
+    return products[:, :, *at] / np.maximum(pairs[at], 1.0)
 
 
 def _fit_to_sums(sums: LagSums, mean_image: np.ndarray, ensemble: Ensemble) -> FittedDensity:
     lags = covariance_by_lag(sums, ensemble)
+    floor = NOISE_FLOOR * float(ensemble.noise_variance.mean(where=ensemble.usable))
     if ensemble.patch_values <= LARGEST_EXACT:
-        return FittedToeplitz(mean_image, toeplitz_cholesky(lags, ensemble.patch))
-    return FittedWhittle(mean_image, expected_periodogram(lags, ensemble.patch))
+        return FittedToeplitz(mean_image, toeplitz_cholesky(lags, ensemble.patch, floor=floor))
+    return FittedWhittle(mean_image, expected_periodogram(lags, ensemble.patch, floor=floor))
 
 
 def _padded_shape(ensemble: Ensemble) -> tuple[int, int]:
     sizes = zip(ensemble.usable.shape, ensemble.patch, strict=True)
-    rows, columns = (fft.next_fast_len(whole + part - 1, real=True) for whole, part in sizes)
+    rows, columns = (cast(int, next_fast_len(whole + part - 1, real=True)) for whole, part in sizes)
     return rows, columns
 
 
 def toeplitz_cholesky(
-    lags: Float64[np.ndarray, "shots shots row_lags column_lags"], patch: tuple[int, int]
+    lags: Float64[np.ndarray, "shots shots row_lags column_lags"],
+    patch: tuple[int, int],
+    *,
+    floor: float,
 ) -> Float64[np.ndarray, "patch_values patch_values"]:
-    """Return the Cholesky factor of the patch covariance; eigenvalues below `FLOOR` are raised."""
+    """Return the Cholesky factor of the patch covariance; eigenvalues below `floor` are raised."""
     shots, (rows, columns) = lags.shape[0], patch
     shot, row, column = (i.ravel() for i in np.indices((shots, rows, columns)))
     covariance = lags[shot[:, None], shot, row - row[:, None], column - column[:, None]]
     covariance = 0.5 * (covariance + covariance.T)
     try:
-        return np.linalg.cholesky(covariance)
+        np.linalg.cholesky(
+            covariance - floor * np.eye(len(covariance))
+        )  # a cheap test of the floor
     except np.linalg.LinAlgError:
-        # Lags measured on few frames need not be those of any process.
         eigenvalues, vectors = np.linalg.eigh(covariance)
-        raised = np.maximum(eigenvalues, FLOOR * np.trace(covariance) / len(covariance))
-        return np.linalg.cholesky((vectors * raised) @ vectors.T)
+        covariance = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+    return np.linalg.cholesky(covariance)
 
 
 def expected_periodogram(
-    lags: Float64[np.ndarray, "shots shots row_lags column_lags"], patch: tuple[int, int]
+    lags: Float64[np.ndarray, "shots shots row_lags column_lags"],
+    patch: tuple[int, int],
+    *,
+    floor: float,
 ) -> Complex128[np.ndarray, "rows columns shots shots"]:
     """Return the spectrum that a patch of this size shows on average, window effects included."""
     rows, columns = patch
@@ -211,16 +224,13 @@ def expected_periodogram(
     # A lag and its wrap-around fall on the same Fourier phase, so both are added.
     wrapped = np.zeros((*lags.shape[:2], rows, columns))
     row_at, column_at = np.arange(-rows + 1, rows), np.arange(-columns + 1, columns)
-    np.add.at(
-        wrapped,
-        (slice(None), slice(None), row_at[:, None] % rows, column_at % columns),
-        tapered[..., row_at[:, None], column_at],
-    )
-    spectrum = np.moveaxis(fft.fft2(wrapped).conj(), (0, 1), (2, 3))
+    for row, column in itertools.product(row_at, column_at):
+        wrapped[:, :, row % rows, column % columns] += tapered[:, :, row, column]
+    spectrum = np.moveaxis(np.fft.fft2(wrapped).conj(), (0, 1), (2, 3))
     spectrum = 0.5 * (spectrum + np.swapaxes(spectrum.conj(), -1, -2))
     eigenvalues, vectors = np.linalg.eigh(spectrum)
-    raised = np.maximum(eigenvalues, FLOOR * np.trace(lags[..., 0, 0]) / lags.shape[0])
-    return (vectors * raised[..., None, :]) @ np.swapaxes(vectors.conj(), -1, -2)
+    raised = np.maximum(eigenvalues, floor)[..., None, :]
+    return (vectors * raised) @ np.swapaxes(vectors.conj(), -1, -2)
 
 
 def _taper(size: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class PoissonNoise:
         """Return bits/pixel of each image, shape `measurements.shape[:-2]`."""
         counts = np.asarray(measurements)
         check_counts(counts)
-        return self.entropy_map(counts).mean(axis=(-2, -1))
+        return np.asarray(self.entropy_map(counts).mean(axis=(-2, -1)))
 
     def entropy_at(self, mean_electrons: Any) -> Any:
         """Return bits at a known mean number of photons (merged Gaussian), same shape."""
@@ -120,7 +120,7 @@ class GaussianNoise:
         """Return bits/pixel of each image, shape `measurements.shape[:-2]`."""
         values = np.asarray(measurements)
         check_not_empty(values)
-        return self.entropy_map(values).mean(axis=(-2, -1))
+        return np.asarray(self.entropy_map(values).mean(axis=(-2, -1)))
 
     def entropy_at(self, mean_electrons: Any) -> Any:
         """Return the same bits for every mean."""
