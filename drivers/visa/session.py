@@ -260,8 +260,8 @@ class VisaSession:
     def _recognise(self, answer: str) -> str:
         if not re.search(self._identify, answer):
             raise ValueError(
-                f"{_shown(answer)}, which does not match {self._identify!r}; "
-                "check the address and `identify` in the declaration"
+                f"`identify: {self._identify}` does not match, check the address and the "
+                f"declaration; {_shown(answer)}"
             )
         return answer
 

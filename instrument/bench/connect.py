@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers import Device, DeviceError
+from drivers import Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import AnyRole, Bench
 from instrument.bench.safety import Interlock, make_all_safe
@@ -28,7 +28,7 @@ from instrument.config import (
 )
 
 if TYPE_CHECKING:
-    from drivers.micromanager import MicroManager
+    from drivers.micromanager import MicroManager, MicroManagerStage
     from drivers.virtual.bench import VirtualBench
 
 
@@ -137,7 +137,11 @@ def _open_micromanager(
     block = config.bench.micromanager
     if isinstance(block, LoadedMicroManager):
         adapters = [block.adapters] if block.adapters else []
-        manager = MicroManager.from_config(block.config, adapter_paths=adapters)
+        try:
+            manager = MicroManager.from_config(block.config, adapter_paths=adapters)
+        except DeviceError as error:
+            one_line = " ".join(str(error).split())
+            raise ConnectError([f"`bench.micromanager.config`: {one_line}"]) from error
     else:
         assert virtual is not None  # noqa: S101 - the other kind of block opened it
         manager = MicroManager(virtual.core)
@@ -160,8 +164,7 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
             return MicroManagerSLM(manager, role.device)
         if isinstance(role, StageRole):
             stage = MicroManagerStage(manager, role.device)
-            for limit in role.limits_um:
-                stage.check(limit)
+            _check_limits(stage, role)
             return stage
         return MicroManagerXYStage(manager, role.device)
 
@@ -172,15 +175,24 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     })
 
 
+def _check_limits(stage: MicroManagerStage, role: StageRole) -> None:
+    """Soft limits can only be narrower than the device's own."""
+    try:
+        for limit_um in role.limits_um:
+            stage.check(limit_um)
+    except LimitViolation as error:
+        raise LimitViolation(f"limits_um {list(role.limits_um)}: {error}; narrow them") from error
+
+
 def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Run every opener; return all results, or raise with all failures."""
+    """Run every opener; return results by the last part of their key, or raise all failures."""
     opened: dict[str, Any] = {}
     failures: list[str] = []
-    for name, opener in openers.items():
+    for key, opener in openers.items():
         try:
-            opened[name] = opener()
+            opened[key.rsplit(".", 1)[-1]] = opener()
         except DeviceError as error:
-            failures.append(f"{name}: {error}")
+            failures.append(f"`{key}`: {error}")
     if failures:
         raise ConnectError(failures)
     return opened
