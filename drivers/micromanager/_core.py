@@ -112,8 +112,9 @@ class MicroManager:
             raise
         except TimeoutError as error:
             raise DeviceTimeout(f"{what}: {error}") from error
-        except (RuntimeError, ValueError, KeyError, IndexError, OSError) as error:
-            raise InstrumentReported(f"{what}: Micro-Manager reports: {error}") from error
+        except Exception as error:  # C++ raises RuntimeError, a Python device whatever it likes
+            reason = str(error) or type(error).__name__
+            raise InstrumentReported(f"{what}: Micro-Manager reports: {reason}") from error
 
     def labels(self) -> tuple[str, ...]:
         """Labels of all loaded devices but the core itself."""
@@ -125,7 +126,8 @@ class MicroManager:
         labels = self.labels()
         if label not in labels:
             raise ConnectionLost(
-                f"no Micro-Manager device is labelled {label!r}; loaded: {', '.join(labels)}"
+                f"no Micro-Manager device is labelled {label!r}; "
+                f"loaded: {', '.join(labels) or 'none'}"
             )
         found = self.call(label, lambda: self.core.getDeviceType(label)).name
         wanted = _CORE_TYPES[kind]
@@ -153,7 +155,7 @@ class MicroManager:
                 kind=kind,
                 identity=f"{core.getDeviceLibrary(label)}/{core.getDeviceName(label)}",
                 limits={name: value for name, value in limits.items() if value is not None},
-                properties={name: str(core.getProperty(label, name)) for name in names},
+                properties={str(name): str(core.getProperty(label, name)) for name in names},
             )
 
         return self.call(f"{label}: describe", read)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.devices import DeviceDescription, Position
-from drivers.errors import DeviceTimeout, FrameLoss, InstrumentReported, LimitViolation
+from drivers.errors import (
+    DeviceError,
+    DeviceTimeout,
+    FrameLoss,
+    InstrumentReported,
+    LimitViolation,
+)
 from drivers.micromanager._core import MicroManager
 
 _POLL_S = 1e-3
@@ -35,6 +43,7 @@ class MicroManagerCamera:
         self._exposure_ms = manager.call(
             f"{label}: exposure", lambda: self._core.getExposure(label)
         )
+        self._last_buffer: weakref.ref[NDArray[np.generic]] | None = None
         self.shape, self.bit_depth = manager.call(f"{label}: format", self._format)
 
     @property
@@ -49,10 +58,10 @@ class MicroManagerCamera:
     def set_exposure_ms(self, exposure_ms: float) -> float:
         """Check against the limits, which the core itself does not, set, and read back."""
         low, high = self._exposure_limits_ms or (0.0, math.inf)
-        if not (low <= exposure_ms <= high and exposure_ms > 0):  # also catches NaN
+        if not (low <= exposure_ms <= high and 0 < exposure_ms < math.inf):  # also catches NaN
             raise LimitViolation(
-                f"{self.name}: exposure {exposure_ms:g} ms asked, {low:g} to {high:g} ms allowed; "
-                "correct exposure_ms in the bench file"
+                f"{self.name}: exposure {exposure_ms:g} ms asked, above 0 and {low:g} to {high:g} "
+                "ms allowed; correct exposure_ms in the bench file"
             )
 
         def set_and_read() -> float:
@@ -75,6 +84,10 @@ class MicroManagerCamera:
         frame = self._manager.call(
             f"{self.name}: snap", expose, timeout_s=self._exposure_ms / 1e3 + timeout_s
         )
+        # The core keeps the last frame of a Python camera and hands it out again when none came.
+        if self._last_buffer is not None and self._last_buffer() is frame:
+            raise FrameLoss(f"{self.name}: 1 frame asked, none came; check its connection")
+        self._last_buffer = weakref.ref(frame)
         return self._raw(frame)
 
     def capture(self, frames: int, *, timeout_s: float) -> NDArray[np.uint16]:
@@ -87,11 +100,11 @@ class MicroManagerCamera:
         try:
             for index in range(frames):
                 stack[index] = self._raw(self._next_frame(index, frames, deadline_s))
-        finally:
-            self._manager.call(
-                f"{self.name}: stop sequence",
-                lambda: self._core.stopSequenceAcquisition(self.name),
-            )
+        except BaseException:
+            with contextlib.suppress(DeviceError):  # what went wrong first is what counts
+                self._stop()
+            raise
+        self._stop()
         return stack
 
     def make_safe(self) -> None:
@@ -130,6 +143,11 @@ class MicroManagerCamera:
         self._core.clearCircularBuffer()
         # stopOnOverflow: a frame that was overwritten must not be scored as another.
         self._core.startSequenceAcquisition(frames, 0.0, True)
+
+    def _stop(self) -> None:
+        self._manager.call(
+            f"{self.name}: stop sequence", lambda: self._core.stopSequenceAcquisition(self.name)
+        )
 
     def _next_frame(self, index: int, frames: int, deadline_s: float) -> NDArray[np.generic]:
         def take() -> tuple[bool, NDArray[np.generic] | None]:
@@ -182,9 +200,10 @@ class MicroManagerSLM:
 
     def check(self, target: NDArray[np.uint8]) -> None:
         """Refuse anything but uint8 of the exact shape: the core would wrap or stretch it."""
-        if target.dtype != np.uint8 or target.shape != self.shape:
+        pattern = np.asarray(target)
+        if pattern.dtype != np.uint8 or pattern.shape != self.shape:
             raise LimitViolation(
-                f"{self.name}: a pattern of {target.dtype} {target.shape} asked, "
+                f"{self.name}: a pattern of {pattern.dtype} {pattern.shape} asked, "
                 f"uint8 {self.shape} needed"
             )
 

@@ -39,7 +39,8 @@ class CoreThread:
         Raises
         ------
         DeviceTimeout
-            If it has not returned after `timeout_s`; the core is given up.
+            If it has not returned after `timeout_s`; the core is given up, unless the call was
+            still queued behind another thread's: then it is taken back.
         ConnectionLost
             If an earlier call never returned, or the core is closed.
         """
@@ -55,8 +56,13 @@ class CoreThread:
         try:
             return future.result(timeout=timeout_s)
         except FutureTimeout:
-            if future.done():  # the call itself raised a TimeoutError
-                raise
+            if future.cancel():  # never begun: a move must not start after its caller gave up
+                raise DeviceTimeout(
+                    f"{what}: not begun, Micro-Manager was busy with an earlier call for "
+                    f"{timeout_s:g} s; wait for that call first"
+                ) from None
+            if future.done():  # the call raised a TimeoutError itself, or returned just now
+                return future.result()
             self._hung = what
             raise DeviceTimeout(
                 f"{what}: no return from Micro-Manager within {timeout_s:g} s; "
@@ -66,7 +72,7 @@ class CoreThread:
     def close(self, *, timeout_s: float = 2.0) -> bool:
         """Let the thread end; return whether it did within `timeout_s`. Idempotent."""
         self._jobs.put(None)
-        self._thread.join(timeout_s)
+        self._thread.join(0.0 if self._hung else timeout_s)  # a hung call has had its time
         return not self._thread.is_alive()
 
     def _work(self) -> None:

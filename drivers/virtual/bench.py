@@ -262,6 +262,7 @@ class _RemoteLed:
 
     def __init__(self, where: str):
         host, port = where.rsplit(":", 1)
+        self._where = where
         self.address = f"TCPIP::{host}::{port}::SOCKET"
         try:
             self._socket = socket.create_connection((host, int(port)), timeout=2.0)
@@ -273,8 +274,13 @@ class _RemoteLed:
         self._answers = self._socket.makefile("r", encoding="ascii", newline="\n")
 
     def optical_power_mw(self) -> float:
-        self._socket.sendall(b"SIM:OPT?\n")
-        return float(self._answers.readline())
+        try:
+            self._socket.sendall(b"SIM:OPT?\n")
+            return float(self._answers.readline())
+        except (OSError, ValueError) as error:
+            raise ConnectionLost(
+                f"virtual LED at {self._where}: no power came back ({error}); start it again"
+            ) from error
 
     def close(self) -> None:
         self._answers.close()

@@ -64,9 +64,10 @@ class Travel:
 
     def position(self) -> tuple[float, ...]:
         """Where the stage is now, in micrometres."""
-        if self.is_done():
+        elapsed_s = time.perf_counter() - self.started_s
+        if elapsed_s >= self.duration_s:
             return self.target
-        fraction = (time.perf_counter() - self.started_s) / self.duration_s
+        fraction = elapsed_s / self.duration_s
         return tuple(a + fraction * (b - a) for a, b in zip(self.origin, self.target, strict=True))
 
 
@@ -104,7 +105,7 @@ class PupilWorld:
         side = self.twin.side
         self.slm_shape = (side, side)
         self._pattern = np.zeros(self.slm_shape, np.uint8)
-        self._previous_pattern = self._pattern
+        self._left_rad = np.zeros(self.slm_shape)  # where the crystal last set off from
         self._pattern_changed_s = -np.inf
         self.z_travel = Travel((0.0,), (0.0,), 0.0, 0.0)
         self.xy_travel = Travel((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
@@ -120,7 +121,7 @@ class PupilWorld:
     def show(self, pattern: UInt8[np.ndarray, "side side"]) -> None:
         """Let the modulator turn from what it shows now to `pattern`."""
         with self._lock:
-            self._previous_pattern = self._pattern
+            self._left_rad = self.modulator_rad()
             self._pattern = pattern.copy()
             self._pattern_changed_s = time.perf_counter()
 
@@ -159,8 +160,7 @@ class PupilWorld:
         elapsed_s = time.perf_counter() - self._pattern_changed_s
         if elapsed_s >= SLM_SETTLE_S:
             return phase
-        old = self._previous_pattern * (2 * np.pi / SLM_LEVELS)
-        return phase + (old - phase) * np.exp(-5 * elapsed_s / SLM_SETTLE_S)
+        return phase + (self._left_rad - phase) * np.exp(-5 * elapsed_s / SLM_SETTLE_S)
 
     def residual_rad(self) -> float:
         """Rms of the settled wavefront over the pupil without piston, tip and tilt: the truth."""

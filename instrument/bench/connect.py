@@ -92,7 +92,8 @@ def _open_instruments(
         return instrument
 
     return _all_or_every_failure({
-        name: lambda n=name, v=v: open_one(n, v) for name, v in config.bench.visa.items()
+        f"bench.visa.{name}": lambda n=name, v=v: open_one(n, v)
+        for name, v in config.bench.visa.items()
     })
 
 
@@ -107,7 +108,7 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
         )
 
     lights: dict[str, Device] = _all_or_every_failure({
-        name: lambda r=role: open_one(r)
+        f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
         if isinstance(role, LightRole)
     })
@@ -169,7 +170,7 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         return MicroManagerXYStage(manager, role.device)
 
     return _all_or_every_failure({
-        name: lambda r=role: open_one(r)
+        f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
         if not isinstance(role, LightRole)
     })

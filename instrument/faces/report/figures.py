@@ -41,6 +41,7 @@ _PHASES = {"initial": (_INK, "s"), "search": (_SEARCH, "o"), "confirm": (_CONFIR
 _OTHER_PHASE = (_FAINT, "v")
 _WIDTH_IN = 9.2
 _FEW_COMPONENTS = 40  # more are drawn as a line without labels
+_LONG_LABEL = 6  # letters; longer ones stand upright
 _PHASE_COLORMAP = "twilight_shifted"  # cyclic, as phase is
 _LONGEST_SIDE_PX = 768
 _PERCENTILES = (0.5, 99.9)  # a hot pixel must not set the contrast
@@ -58,7 +59,7 @@ def history_svg(trials: Sequence[TrialRow], best: Measured | None) -> Markup:
             _draw_phase(axes, phase, [row for row in scored if row.phase == phase])
         _draw_failed(axes, [row.number for row in trials if row.state == "failed"])
         axes.set(xlabel="trial", ylabel="bits per pixel")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.grid(axis="y", color=_LINE, linewidth=0.8)
         figure.legend(loc="outside upper left", ncols=6, frameon=False)
         return _svg(figure)
@@ -74,7 +75,7 @@ def design_svg(
         axes = figure.add_subplot()
         draw = _draw_bars if n <= _FEW_COMPONENTS else _draw_lines
         draw(axes, parameter["labels"], {"first": first, "best": best})
-        axes.axhline(0, color=_INK, linewidth=0.8)
+        axes.axhline(0, color=_LINE, linewidth=0.8)
         axes.set_ylim(parameter["lower"] * 1.02, parameter["upper"] * 1.02)
         axes.set(title=parameter["name"], ylabel=parameter["unit"])
         axes.grid(axis="y", color=_LINE, linewidth=0.8)
@@ -144,12 +145,12 @@ def _draw_bars(
     axes: Axes, labels: Sequence[str], designs: dict[str, Sequence[float] | None]
 ) -> None:
     places = np.arange(len(labels))
-    for offset, colour, (name, values) in zip(
-        (-0.2, 0.2), (_FAINT, _SEARCH), designs.items(), strict=True
-    ):
-        if values is not None:
-            axes.bar(places + offset, values, 0.36, color=colour, label=name)
-    axes.set_xticks(places, labels)
+    if (best := designs["best"]) is not None:
+        axes.bar(places, best, 0.55, color=_SEARCH)
+    if (first := designs["first"]) is not None:
+        axes.hlines(first, places - 0.38, places + 0.38, color=_FAINT, linewidth=2.5)
+    is_long = max(map(len, labels)) > _LONG_LABEL
+    axes.set_xticks(places, labels, rotation=90 if is_long and len(labels) > 1 else 0)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(labels) - 0.4)
 
@@ -157,9 +158,9 @@ def _draw_bars(
 def _draw_lines(
     axes: Axes, labels: Sequence[str], designs: dict[str, Sequence[float] | None]
 ) -> None:
-    for colour, (name, values) in zip((_FAINT, _SEARCH), designs.items(), strict=True):
+    for colour, values in ((_FAINT, designs["first"]), (_SEARCH, designs["best"])):
         if values is not None:
-            axes.step(range(len(labels)), values, where="mid", color=colour, label=name)
+            axes.step(range(len(labels)), values, where="mid", color=colour)
     axes.set_xlabel(f"component, {labels[0]} to {labels[-1]}")
 
 

@@ -212,6 +212,8 @@ def _moment(text: str | None) -> str:
 
 def _plain(value: Any) -> str:
     """Write a plain value on one line."""
+    if value is None or value in ({}, []):
+        return "\N{EN DASH}"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
@@ -220,7 +222,7 @@ def _plain(value: Any) -> str:
         return (
             " to ".join(map(_plain, value)) if _is_range(value) else ", ".join(map(_plain, value))
         )
-    return "\N{EN DASH}" if value is None else str(value)
+    return str(value)
 
 
 def _is_range(value: Sequence[Any]) -> bool:

@@ -68,6 +68,7 @@ class _History:
         for side in ("left", "bottom"):
             plot.getAxis(side).setTextPen(_TEXT)
             plot.getAxis(side).setStyle(maxTickLevel=0)
+            plot.getAxis(side).enableAutoSIPrefix(False)  # 0.4 bits are not 400 of something
         plot.getAxis("left").setWidth(64)
         plot.setMenuEnabled(False)
         plot.hideButtons()
@@ -93,7 +94,7 @@ class _History:
         trials = np.array([s.trial for s in points], dtype=float)
         bits = np.array([s.bits_per_pixel for s in points], dtype=float)
         height = 2 * np.array([s.standard_error for s in points])
-        bars = pg.ErrorBarItem(x=trials, y=bits, height=height, beam=0.25, pen=pg.mkPen(colour))
+        bars = pg.ErrorBarItem(x=trials, y=bits, height=height, beam=0.15, pen=pg.mkPen(colour))
         self._plot.addItem(bars)
         self._plot.plot(
             trials, bits, pen=None, symbol=symbol, symbolSize=7, symbolBrush=colour,

@@ -87,7 +87,8 @@ class RunState:
 
     def _take_ended(self, fields: dict[str, Any]) -> None:
         self.status = fields["status"]
-        self.notice = f"{fields['text']} This window stays until you close it.".lstrip()
+        text = fields["text"].strip().rstrip(".") or self.status
+        self.notice = f"{text}. This window stays until you close it."
 
     def _progress(self) -> Readout:
         if self.trial is None:

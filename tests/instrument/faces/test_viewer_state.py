@@ -64,8 +64,12 @@ def test_a_failed_trial_says_why():
 @pytest.mark.parametrize(
     ("last", "status", "word"),
     [
-        (Message(kind="ended", fields={"status": "finished", "text": "Best: 4."}), "finished", "4"),
-        (Message(kind="ended", fields={"status": "failed", "text": "No lamp."}), "failed", "lamp"),
+        (
+            Message(kind="ended", fields={"status": "finished", "text": "Best: 4."}),
+            "finished",
+            "4. ",
+        ),
+        (Message(kind="ended", fields={"status": "failed", "text": "No lamp"}), "failed", "lamp. "),
         (TRIAL, "lost", "resume"),
     ],
     ids=["finished", "failed", "killed"],
