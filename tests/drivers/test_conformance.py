@@ -1,0 +1,332 @@
+"""What every camera and stage of ours promises, on Python devices and on C++ adapters alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from drivers.devices import Camera, Device, SpatialLightModulator, Stage, XYStage
+from drivers.errors import ConnectionLost, LimitViolation, ProtocolError
+from drivers.micromanager import (
+    MicroManager,
+    MicroManagerCamera,
+    MicroManagerSLM,
+    MicroManagerStage,
+    MicroManagerXYStage,
+)
+
+TIMEOUT_S = 20.0  # for a loaded machine; nothing here takes a second
+STEP_UM = 0.015  # of the DemoCamera's stages; the virtual ones have none
+DEMO_DEVICES = {"Camera": "DCam", "XY": "DXYStage", "Z": "DStage"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    manager: MicroManager
+    library: str
+    bit_depth: int
+    shape: tuple[int, int]
+
+
+def load_democamera() -> MicroManager:
+    from pymmcore_plus import CMMCorePlus
+
+    core = CMMCorePlus()
+    for label, adapter in DEMO_DEVICES.items():
+        core.loadDevice(label, "DemoCamera", adapter)
+        core.initializeDevice(label)
+    core.setProperty("Camera", "PixelType", "16bit")
+    return MicroManager(core, timeout_s=TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def democamera() -> Iterator[Loaded]:
+    manager = load_democamera()
+    yield Loaded(manager=manager, library="DemoCamera/D", bit_depth=16, shape=(512, 512))
+    manager.close()
+
+
+@pytest.fixture(scope="module")
+def virtual() -> Iterator[Loaded]:
+    from drivers.virtual.bench import VirtualBench
+    from drivers.virtual.options import PupilMicroscopeOptions
+
+    bench = VirtualBench(PupilMicroscopeOptions())
+    manager = MicroManager(bench.core, timeout_s=TIMEOUT_S)
+    yield Loaded(
+        manager=manager, library="drivers.virtual.bench/Virtual", bit_depth=12, shape=(128, 128)
+    )
+    manager.close()
+    bench.close()
+
+
+@pytest.fixture(scope="module", params=["virtual", "democamera"])
+def loaded(request) -> Loaded:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def manager(loaded) -> MicroManager:
+    return loaded.manager
+
+
+@pytest.fixture
+def camera(manager) -> MicroManagerCamera:
+    camera = MicroManagerCamera(manager, "Camera")
+    camera.set_exposure_ms(1.0)
+    return camera
+
+
+@pytest.fixture
+def stage(manager) -> MicroManagerStage:
+    return MicroManagerStage(manager, "Z")
+
+
+@pytest.fixture
+def xy(manager) -> MicroManagerXYStage:
+    return MicroManagerXYStage(manager, "XY")
+
+
+@pytest.fixture
+def slm(virtual) -> MicroManagerSLM:  # the test adapters have no modulator in C++
+    return MicroManagerSLM(virtual.manager, "SLM")
+
+
+def test_devices_keep_their_protocols(camera, stage, xy, slm):
+    assert isinstance(camera, Camera)
+    assert isinstance(stage, Stage)
+    assert isinstance(xy, XYStage)
+    assert isinstance(slm, SpatialLightModulator)
+
+
+# ---- camera
+
+
+def test_the_camera_says_its_format(camera, loaded):
+    assert (camera.shape, camera.bit_depth) == (loaded.shape, loaded.bit_depth)
+
+
+def test_a_frame_is_uint16_of_the_cameras_shape(camera, loaded):
+    frame = camera.snap(timeout_s=TIMEOUT_S)
+    assert frame.dtype == np.uint16
+    assert frame.shape == loaded.shape
+    assert 0 < frame.max() < 2**loaded.bit_depth
+
+
+def test_the_next_snap_does_not_change_a_kept_frame(camera, manager):
+    kept = camera.snap(timeout_s=TIMEOUT_S)
+    before = kept.copy()
+    assert not np.shares_memory(kept, manager.call("buffer", manager.core.getImage))
+    assert not np.array_equal(camera.snap(timeout_s=TIMEOUT_S), before)
+    np.testing.assert_array_equal(kept, before)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_capture_returns_exactly_the_frames_asked_for(camera, loaded, frames):
+    stack = camera.capture(frames, timeout_s=TIMEOUT_S)
+    assert stack.dtype == np.uint16
+    assert stack.shape == (frames, *loaded.shape)
+    assert stack.max(axis=(1, 2)).all()
+    assert len({frame.tobytes() for frame in stack}) == frames
+
+
+def test_snap_works_again_after_a_capture(camera, loaded):
+    camera.capture(2, timeout_s=TIMEOUT_S)
+    assert camera.snap(timeout_s=TIMEOUT_S).shape == loaded.shape
+
+
+@pytest.mark.parametrize("frames", [0, -1])
+def test_no_frames_cannot_be_captured(camera, frames):
+    with pytest.raises(LimitViolation, match=f"Camera: {frames} frames"):
+        camera.capture(frames, timeout_s=TIMEOUT_S)
+
+
+def test_the_exposure_read_back_is_the_one_set(camera, manager):
+    assert camera.set_exposure_ms(2.5) == 2.5
+    assert manager.core.getExposure("Camera") == 2.5
+
+
+@pytest.mark.parametrize(
+    "exposure_ms", [math.nan, math.inf, -math.inf, -1.0, 0.0, 10_001.0], ids=str
+)
+def test_an_exposure_beyond_the_limits_is_refused_and_not_set(camera, manager, exposure_ms):
+    with pytest.raises(LimitViolation, match=r"Camera: exposure .* ms asked"):
+        camera.set_exposure_ms(exposure_ms)
+    assert manager.core.getExposure("Camera") == 1.0
+
+
+def test_the_longest_exposure_is_allowed_and_no_longer_one(camera):
+    _, longest_ms = camera.exposure_limits_ms
+    assert camera.set_exposure_ms(longest_ms) == longest_ms
+    with pytest.raises(LimitViolation, match=f"to {longest_ms:g} ms allowed"):
+        camera.set_exposure_ms(longest_ms * 1.001)
+
+
+@pytest.mark.parametrize("exposure_ms", [math.nan, math.inf, -1.0, 0.0], ids=str)
+def test_a_camera_without_limits_still_refuses_what_is_no_time(manager, mocker, exposure_ms):
+    mocker.patch.object(manager, "property_limits", return_value=None)
+    camera = MicroManagerCamera(manager, "Camera")
+    with pytest.raises(LimitViolation, match="Camera: exposure"):
+        camera.set_exposure_ms(exposure_ms)
+
+
+def test_making_safe_stops_a_running_sequence(camera, manager):
+    manager.call("live", lambda: manager.core.startContinuousSequenceAcquisition(0.0))
+    assert manager.core.isSequenceRunning()
+    camera.make_safe()
+    assert not manager.core.isSequenceRunning()
+
+
+# ---- stages
+
+
+@pytest.mark.parametrize("target_um", [7.5, -3.0, 0.0])
+def test_a_stage_arrives(stage, target_um):
+    stage.start(target_um)
+    stage.wait(timeout_s=TIMEOUT_S)
+    assert stage.read_back() == pytest.approx(target_um, abs=STEP_UM)
+
+
+@pytest.mark.parametrize("target_um", [(6.0, -9.0), (-3.0, 4.5), (0.0, 0.0)], ids=str)
+def test_a_sample_stage_arrives(xy, target_um):
+    xy.start(target_um)
+    xy.wait(timeout_s=TIMEOUT_S)
+    assert xy.read_back() == pytest.approx(target_um, abs=STEP_UM)
+
+
+def test_checking_a_position_moves_nothing(stage, xy, manager):
+    stage.start(1.5)
+    xy.start((1.5, -3.0))
+    stage.wait(timeout_s=TIMEOUT_S)
+    xy.wait(timeout_s=TIMEOUT_S)
+    before = stage.read_back(), xy.read_back()
+    stage.check(90.0)
+    xy.check((90.0, 90.0))
+    assert not manager.core.deviceBusy("Z")
+    assert not manager.core.deviceBusy("XY")
+    assert (stage.read_back(), xy.read_back()) == before
+
+
+@pytest.mark.parametrize("target_um", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("act", ["check", "start"])
+def test_what_is_no_position_is_refused(stage, xy, target_um, act):
+    before = stage.read_back(), xy.read_back()
+    with pytest.raises(LimitViolation, match=r"Z: position .* um asked"):
+        getattr(stage, act)(target_um)
+    with pytest.raises(LimitViolation, match=r"XY: position .* um asked"):
+        getattr(xy, act)((0.0, target_um))
+    assert (stage.read_back(), xy.read_back()) == before
+
+
+@pytest.mark.parametrize("target_um", [-100.1, 100.1])
+@pytest.mark.parametrize("act", ["check", "start"])
+def test_a_position_beyond_the_declared_travel_is_refused(virtual, target_um, act):
+    stage = MicroManagerStage(virtual.manager, "Z")  # the only one that declares its travel
+    assert stage.limits_um == (-100.0, 100.0)
+    with pytest.raises(LimitViolation, match="the device travels -100 to 100 um"):
+        getattr(stage, act)(target_um)
+
+
+def test_making_a_stage_safe_leaves_it_where_it_is(stage, xy):
+    stage.start(4.5)
+    xy.start((3.0, 1.5))
+    stage.wait(timeout_s=TIMEOUT_S)
+    xy.wait(timeout_s=TIMEOUT_S)
+    before = stage.read_back(), xy.read_back()
+    stage.make_safe()
+    xy.make_safe()
+    assert (stage.read_back(), xy.read_back()) == before
+
+
+# ---- modulator
+
+
+def test_the_modulator_shows_what_it_was_given(slm, virtual):
+    pattern = np.arange(slm.shape[0] * slm.shape[1]).reshape(slm.shape).astype(np.uint8)
+    slm.start(pattern)
+    slm.wait(timeout_s=TIMEOUT_S)
+    np.testing.assert_array_equal(slm.read_back(), pattern)
+    np.testing.assert_array_equal(virtual.manager.core.getSLMImage("SLM"), pattern)
+
+
+def test_a_pattern_shown_is_a_copy(slm):
+    pattern = np.full(slm.shape, 7, np.uint8)
+    slm.start(pattern)
+    pattern[:] = 9
+    slm.read_back()[:] = 9
+    assert (slm.read_back() == 7).all()
+
+
+def test_a_safe_modulator_is_flat(slm, virtual):
+    slm.start(np.full(slm.shape, 7, np.uint8))
+    slm.make_safe()
+    assert not virtual.manager.core.getSLMImage("SLM").any()
+    assert not slm.read_back().any()
+
+
+# ---- all devices
+
+
+@pytest.mark.parametrize("fixture", ["camera", "stage", "xy", "slm"])
+def test_safe_and_closed_twice_is_safe_and_closed(request, loaded, fixture):
+    device: Device = request.getfixturevalue(fixture)
+    for _ in range(2):
+        device.make_safe()
+    for _ in range(2):
+        device.close()
+
+
+@pytest.mark.parametrize(
+    ("fixture", "kind", "label", "adapters"),
+    [
+        pytest.param("camera", "camera", "Camera", ("Cam", "Camera"), id="camera"),
+        pytest.param("stage", "stage", "Z", ("Stage", "Focus"), id="stage"),
+        pytest.param("xy", "xy_stage", "XY", ("XYStage", "XY"), id="sample stage"),
+    ],
+)
+def test_a_device_says_what_it_is(request, loaded, fixture, kind, label, adapters):
+    said = request.getfixturevalue(fixture).describe()
+    assert (said.name, said.kind) == (label, kind)
+    assert said.identity in {loaded.library + adapter for adapter in adapters}
+    assert all(type(key) is str and type(value) is str for key, value in said.properties.items())
+
+
+def test_the_description_of_a_camera_holds_its_limits_and_its_settings(camera):
+    said = camera.describe()
+    assert said.limits == {"exposure_ms": camera.exposure_limits_ms}
+    assert float(said.properties["Exposure"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "opener", [MicroManagerCamera, MicroManagerSLM, MicroManagerStage, MicroManagerXYStage]
+)
+def test_a_wrong_label_is_answered_with_the_labels_there_are(manager, opener):
+    with pytest.raises(ConnectionLost, match=r"labelled 'Kamera'; loaded: .*Camera.*XY.*Z"):
+        opener(manager, "Kamera")
+
+
+@pytest.mark.parametrize(
+    ("opener", "label", "words"),
+    [
+        (MicroManagerCamera, "Z", "'Z' is a StageDevice, not a Camera"),
+        (MicroManagerSLM, "Camera", "'Camera' is a CameraDevice, not a SLM"),
+        (MicroManagerStage, "XY", "'XY' is a XYStageDevice, not a Stage"),
+        (MicroManagerXYStage, "Z", "'Z' is a StageDevice, not a XYStage"),
+    ],
+)
+def test_a_device_of_another_kind_is_refused_by_what_it_is(manager, opener, label, words):
+    with pytest.raises(ProtocolError, match=words):
+        opener(manager, label)
+
+
+def test_a_closed_core_says_so_at_once():
+    manager = load_democamera()
+    camera = MicroManagerCamera(manager, "Camera")
+    manager.close()
+    manager.close()
+    with pytest.raises(ConnectionLost, match="Camera: snap: the Micro-Manager core is closed"):
+        camera.snap(timeout_s=TIMEOUT_S)
