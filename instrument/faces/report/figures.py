@@ -41,7 +41,8 @@ _PHASES = {"initial": (_INK, "s"), "search": (_SEARCH, "o"), "confirm": (_CONFIR
 _OTHER_PHASE = (_FAINT, "v")
 _WIDTH_IN = 9.2
 _FEW_COMPONENTS = 40  # more are drawn as a line without labels
-_LONG_LABEL = 6  # letters; longer ones stand upright
+_LONG_LABEL = 6  # letters; longer ones stand upright,
+_LONGEST_LABEL = 14  # and the longest are cut, for they would leave no room to draw
 _PHASE_COLORMAP = "twilight_shifted"  # cyclic, as phase is
 _LONGEST_SIDE_PX = 768
 _PERCENTILES = (0.5, 99.9)  # a hot pixel must not set the contrast
@@ -149,8 +150,8 @@ def _draw_bars(
         axes.bar(places, best, 0.55, color=_SEARCH)
     if (first := designs["first"]) is not None:
         axes.hlines(first, places - 0.38, places + 0.38, color=_FAINT, linewidth=2.5)
-    is_long = max(map(len, labels)) > _LONG_LABEL
-    axes.set_xticks(places, labels, rotation=90 if is_long and len(labels) > 1 else 0)
+    is_long = max(map(len, labels)) > _LONG_LABEL and len(labels) > 1
+    axes.set_xticks(places, list(map(_shortened, labels)), rotation=90 if is_long else 0)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(labels) - 0.4)
 
@@ -162,6 +163,11 @@ def _draw_lines(
         if values is not None:
             axes.step(range(len(labels)), values, where="mid", color=colour)
     axes.set_xlabel(f"component, {labels[0]} to {labels[-1]}")
+
+
+def _shortened(label: str) -> str:
+    is_short = len(label) <= _LONGEST_LABEL
+    return label if is_short else label[: _LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 # ---- from matplotlib to markup

@@ -64,7 +64,8 @@ class RunState:
 
     def _take_started(self, fields: dict[str, Any]) -> None:
         self.run_dir, self.trials, self.done = fields["run_dir"], fields["trials"], fields["done"]
-        self.notice = f"Continued after {self.done} trials" if self.done else "Started"
+        begun = f"Continued after {self.done} trials" if self.done else "Started"
+        self.notice = f"{begun}; the record is in {self.run_dir}"
 
     def _take_trial(self, fields: dict[str, Any]) -> None:
         self.trial, self.phase = fields["trial"], fields["phase"]
