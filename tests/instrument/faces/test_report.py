@@ -185,7 +185,10 @@ def test_a_best_that_was_not_captured_again_is_called_biased(run):
     run.score(2.0, phase="initial")
     run.score(3.2, BETTER)
     text = text_of(run.report())
-    assert "highest of 2 scores and was not captured again: its score is biased upwards" in text
+    assert (
+        "one with the highest of 2 scores and was not captured again: its score is biased upwards"
+        in text
+    )
 
 
 def test_a_misspecified_density_is_told_beside_the_score(run):
