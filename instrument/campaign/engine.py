@@ -85,6 +85,7 @@ class Campaign:
             seed=self._config.search.seed,
         )
         self.space = self._recorded_space()
+        self._density: str = ledger.meta().get("density", self._config.score.density)
         self._plan = Plan(self._config, self.space)
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
@@ -143,7 +144,7 @@ class Campaign:
             else:
                 counts = self._capture(number, proposal, stopwatch)
             with stopwatch.measure("score"):
-                score = score_batch(counts, self._noise, self._config)
+                score = self._score(counts)
         except (BatchRefused, EstimationError) as error:
             seconds = time.perf_counter() - started_s + propose_s
             self._ledger.fail(number, why=str(error), seconds=seconds)
@@ -160,6 +161,14 @@ class Campaign:
             timings=timings,
         )
         self._tell(number, proposal, score, seconds)
+
+    def _score(self, counts: np.ndarray) -> Score:
+        """Score with the campaign's one density; `auto` is settled by the first trial scored."""
+        score = score_batch(counts, self._noise, self._config, density=self._density)
+        if self._density != score.estimate.density:
+            self._density = score.estimate.density
+            self._ledger.set_meta("density", self._density)
+        return score
 
     def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> np.ndarray:
         """Apply, capture, make durable, apply the policies; return the counts."""

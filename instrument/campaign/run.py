@@ -122,7 +122,10 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         finally:
             unsafe = bench.close()
     if ending.truth is not None and ending.status == "finished":
-        ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(config)
+        density = ledger.meta().get("density", config.score.density)
+        ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(
+            config, density=density
+        )
     seconds = watch.seconds()["run"]
     earlier_s = float(ledger.meta().get("seconds", 0.0))
     ledger.set_meta("seconds", earlier_s + seconds)

@@ -47,13 +47,34 @@ def load_noise(config: Config, *, bit_depth: int) -> SensorNoise:
 
 
 def score_batch(
-    counts: UInt16[np.ndarray, "objects shots height width"], noise: SensorNoise, config: Config
+    counts: UInt16[np.ndarray, "objects shots height width"],
+    noise: SensorNoise,
+    config: Config,
+    *,
+    density: str,
 ) -> Score:
-    """Estimate the information of a batch; raises `estimation.EstimationError`."""
+    """Estimate the information of a batch.
+
+    Parameters
+    ----------
+    counts
+        Raw counts in ADU.
+    noise
+        Of the sensor they came from.
+    config
+        For patch, objective and seed.
+    density
+        One for a whole campaign, so that differences are differences of designs.
+
+    Raises
+    ------
+    estimation.EstimationError
+        The batch does not support a score; says why.
+    """
     estimate = estimate_information(
         counts,
         noise,
-        density=config.score.density,
+        density=density,
         patch=config.score.patch,
         seed=config.search.seed,
     )

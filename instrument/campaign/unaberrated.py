@@ -10,8 +10,15 @@ from instrument.config import Config, VirtualMicroManager
 from instrument.grid import grid_positions
 
 
-def unaberrated_bits_per_pixel(config: Config) -> float:
+def unaberrated_bits_per_pixel(config: Config, *, density: str) -> float:
     """Score one batch of a second virtual bench: same sample, sensor, light, no aberration.
+
+    Parameters
+    ----------
+    config
+        Of the campaign.
+    density
+        That the campaign was scored with.
 
     Raises
     ------
@@ -41,4 +48,4 @@ def unaberrated_bits_per_pixel(config: Config) -> float:
             bench, positions, stopwatch=Stopwatch(), on_frame=lambda _index, _frame: None
         )
         noise = load_noise(config, bit_depth=bench.camera.bit_depth)
-    return score_batch(batch.counts, noise, config).estimate.bits_per_pixel
+    return score_batch(batch.counts, noise, config, density=density).estimate.bits_per_pixel

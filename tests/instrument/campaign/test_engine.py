@@ -189,12 +189,19 @@ def test_an_aborting_interlock_ends_the_campaign(config, ledger):
     assert [row.state for row in ledger.trials()] == ["asked"]
 
 
+def test_auto_settles_on_one_density_for_the_whole_campaign(tmp_path, ledger):
+    config = make_config(tmp_path, score={"density": "auto"})
+    run(config, ledger)
+    densities = {row.estimate["density"] for row in ledger.trials()}
+    assert densities == {ledger.meta()["density"]} <= {"gaussian", "stationary"}
+
+
 def test_scores_are_reproduced_from_the_frames_on_the_disk(config, ledger):
     from instrument.campaign.scoring import load_noise, score_batch
 
     run(config, ledger)
     noise = load_noise(config, bit_depth=12)
     for row in ledger.trials()[:3]:
-        again = score_batch(ledger.load_batch(row), noise, config)
+        again = score_batch(ledger.load_batch(row), noise, config, density="gaussian")
         assert again.objective == pytest.approx(row.score, rel=1e-12)
         assert np.isfinite(row.standard_error)
