@@ -124,33 +124,36 @@ def capture_batch(
         )
 
 
-def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> list[str]:
-    """Apply the bench file's policies; return warnings to record with the trial.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the bench file's policies say of a batch: warnings to record, and why it is refused."""
 
-    Raises
-    ------
-    BatchRefused
-        Too many saturated counts under `on_saturation: fail`.
-    """
+    warnings: list[str]
+    refused: str | None
+
+
+def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> Verdict:
+    """Apply the bench file's policies on saturation and black level."""
     safety = bench.config.safety
-    warnings = []
+    warnings: list[str] = []
+    refused = None
     if batch.saturated_fraction > safety.saturated_fraction:
         text = (
             f"{batch.saturated_fraction:.2%} of the counts are saturated, "
             f"{safety.saturated_fraction:.2%} allowed; lower exposure_ms or the light's level"
         )
         if safety.on_saturation == "fail":
-            raise BatchRefused(text)
-        warnings.append(text)
-    if batch.black_level_adu is None:
-        return warnings
-    drift_adu = batch.black_level_adu - expected_black_adu
-    if abs(drift_adu) > safety.black_level_tolerance_adu:
+            refused = text
+        else:
+            warnings.append(text)
+    black_adu = batch.black_level_adu
+    tolerance_adu = safety.black_level_tolerance_adu
+    if black_adu is not None and abs(black_adu - expected_black_adu) > tolerance_adu:
         warnings.append(
-            f"black level {batch.black_level_adu:.2f} ADU, {expected_black_adu:.2f} ADU by the "
+            f"black level {black_adu:.2f} ADU, {expected_black_adu:.2f} ADU by the "
             "noise calibration; look for stray light, or calibrate again"
         )
-    return warnings
+    return Verdict(warnings, refused)
 
 
 def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:

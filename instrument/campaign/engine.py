@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from estimation import EstimationError
+from estimation.information import DensityName
 from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
 from instrument.bench.bench import Bench
 from instrument.bench.safety import InterlockTripped
@@ -85,7 +86,7 @@ class Campaign:
             seed=self._config.search.seed,
         )
         self.space = self._recorded_space()
-        self._density: str = ledger.meta().get("density", self._config.score.density)
+        self._density: DensityName = ledger.meta().get("density", self._config.score.density)
         self._plan = Plan(self._config, self.space)
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
@@ -165,8 +166,8 @@ class Campaign:
     def _score(self, counts: np.ndarray) -> Score:
         """Score with the campaign's one density; `auto` is settled by the first trial scored."""
         score = score_batch(counts, self._noise, self._config, density=self._density)
-        if self._density != score.estimate.density:
-            self._density = score.estimate.density
+        if self._density == "auto":
+            self._density = cast("DensityName", score.estimate.density)
             self._ledger.set_meta("density", self._density)
         return score
 
@@ -176,10 +177,14 @@ class Campaign:
         record = batch.record()
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
+        verdict = check_batch(batch, self._bench, expected_black_adu=self._expected_black_adu)
+        record["warnings"] = verdict.warnings
         with stopwatch.measure("ledger"):
             self._ledger.capture(number, batch.counts, record)
-        for warning in check_batch(batch, self._bench, expected_black_adu=self._expected_black_adu):
+        for warning in verdict.warnings:
             self._bus.emit(Notice(text=f"trial {number}: {warning}"))
+        if verdict.refused is not None:
+            raise BatchRefused(verdict.refused)
         return batch.counts
 
     def _expose(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
@@ -259,7 +264,7 @@ class Campaign:
                 phase=proposal.phase,
                 design=proposal.design,
                 bits_per_pixel=None if score is None else score.estimate.bits_per_pixel,
-                standard_error=None if score is None else score.estimate.standard_error,
+                standard_error=None if score is None else score.standard_error_per_pixel,
                 best_trial=None if best is None else best.trial,
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
                 seconds=seconds,

@@ -64,7 +64,10 @@ class FrameCaptured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialScored(Event):
-    """A trial is in the ledger. `bits_per_pixel` is None for a failed one, `why` says why."""
+    """A trial is in the ledger. `bits_per_pixel` is None for a failed one, `why` says why.
+
+    `standard_error` is the one between designs, which all see the same objects, bits/pixel.
+    """
 
     trial: int
     phase: str

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt16
 
 from estimation import InformationEstimate, SensorNoise, estimate_information
+from estimation.information import DensityName
 from instrument.config import Config, NoiseFile, NoiseNumbers
 
 
@@ -17,12 +18,31 @@ class Score:
     """Objective of a trial, with the standard error that counts between designs.
 
     Designs of a campaign see the same objects, so what separates two scores is the noise of the
-    frames, not the choice of objects; `standard_error` is the former where the density knows it.
+    frames, not the choice of objects: the error is the former where the density knows it.
+
+    Parameters
+    ----------
+    estimate
+        All that was estimated.
+    scale
+        Objective per bit a pixel: the values of a measurement, or 1.
+    standard_error_per_pixel
+        Between designs on the same objects, bits/pixel.
     """
 
-    objective: float
-    standard_error: float
     estimate: InformationEstimate
+    scale: float
+    standard_error_per_pixel: float
+
+    @property
+    def objective(self) -> float:
+        """What the search maximises, bits."""
+        return self.estimate.bits_per_pixel * self.scale
+
+    @property
+    def standard_error(self) -> float:
+        """Of the objective, bits."""
+        return self.standard_error_per_pixel * self.scale
 
 
 def load_noise(config: Config, *, bit_depth: int) -> SensorNoise:
@@ -51,7 +71,7 @@ def score_batch(
     noise: SensorNoise,
     config: Config,
     *,
-    density: str,
+    density: DensityName,
 ) -> Score:
     """Estimate the information of a batch.
 
@@ -78,15 +98,12 @@ def score_batch(
         patch=config.score.patch,
         seed=config.search.seed,
     )
-    per_pixel = config.score.objective == "bits_per_pixel"
-    objective = estimate.bits_per_pixel if per_pixel else estimate.bits_per_measurement
     error = estimate.frame_noise_standard_error
-    return Score(
-        objective=objective,
-        standard_error=(estimate.standard_error if error is None else error)
-        * (objective / estimate.bits_per_pixel if estimate.bits_per_pixel else 1.0),
-        estimate=estimate,
-    )
+    per_pixel = estimate.standard_error if error is None else error
+    if config.score.objective == "bits_per_pixel":
+        return Score(estimate=estimate, scale=1.0, standard_error_per_pixel=per_pixel)
+    values = counts[0].size
+    return Score(estimate=estimate, scale=float(values), standard_error_per_pixel=per_pixel)
 
 
 def as_plain(estimate: InformationEstimate) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estimation.information import DensityName
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
 from instrument.bench.timing import Stopwatch
@@ -10,7 +11,7 @@ from instrument.config import Config, VirtualMicroManager
 from instrument.grid import grid_positions
 
 
-def unaberrated_bits_per_pixel(config: Config, *, density: str) -> float:
+def unaberrated_bits_per_pixel(config: Config, *, density: DensityName) -> float:
     """Score one batch of a second virtual bench: same sample, sensor, light, no aberration.
 
     Parameters

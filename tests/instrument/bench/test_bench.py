@@ -1,3 +1,4 @@
+import re
 import signal
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import DeviceError, LimitViolation, ProtocolError
-from instrument.bench.acquisition import BatchRefused, capture_batch, check_batch
+from instrument.bench.acquisition import capture_batch, check_batch
 from instrument.bench.safety import Interlock, InterlockTripped, Interrupted, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.design import Design, DesignError
@@ -146,14 +147,22 @@ def test_a_kept_design_stays_on_the_modulator_and_the_light_goes_off(bench):
 
 def test_saturation_refuses_a_batch_and_says_what_to_do(bench):
     bench.devices["camera"].saturates = True
-    with pytest.raises(BatchRefused, match=r"100\.00%.*exposure_ms"):
-        check_batch(capture(bench), bench, expected_black_adu=100)
+    verdict = check_batch(capture(bench), bench, expected_black_adu=100)
+    assert re.search(r"100\.00%.*exposure_ms", verdict.refused)
+
+
+def test_saturation_may_be_marked_instead(tmp_path):
+    bench = make_bench(make_config(tmp_path, safety={"on_saturation": "mark"}))
+    bench.devices["camera"].saturates = True
+    verdict = check_batch(capture(bench), bench, expected_black_adu=100)
+    assert verdict.refused is None
+    assert "saturated" in verdict.warnings[0]
 
 
 def test_a_wandering_black_level_is_a_warning(bench):
-    (warning,) = check_batch(capture(bench), bench, expected_black_adu=90)
+    (warning,) = check_batch(capture(bench), bench, expected_black_adu=90).warnings
     assert "90.00 ADU by the noise calibration" in warning
-    assert check_batch(capture(bench), bench, expected_black_adu=100) == []
+    assert check_batch(capture(bench), bench, expected_black_adu=100).warnings == []
 
 
 def interlock(log, values, *, below=60.0, action="abort"):
