@@ -39,6 +39,8 @@ from instrument.search.protocol import Observation
 
 LIVE_INTERVAL_S = 0.05
 INTERLOCK_POLL_S = 1.0
+SAME_DESIGN = 1e-4
+"""Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +89,14 @@ class Campaign:
         )
         self.space = self._recorded_space()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
-        self._plan = Plan(self._config, self.space)
+        self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
             number: float(row.estimate["bits_per_pixel"])
             for number, row in self._rows.items()
             if row.state == "scored"
         }
+        self._has_contenders = self._plan.contenders is not None
         self._last_live_s = 0.0
 
     def run(self) -> Outcome:
@@ -119,6 +122,7 @@ class Campaign:
             proposal = self._plan.ask()
             if proposal is None:
                 break
+            self._record_contenders()
             row = self._rows.get(number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
@@ -286,11 +290,27 @@ class Campaign:
         )
 
     def _check_same(self, row: TrialRow, proposal: Proposal) -> None:
-        if row.design != proposal.design:
+        recorded = self.space.to_vector(row.design)
+        proposed = self.space.to_vector(proposal.design)
+        tolerance = SAME_DESIGN * (self.space.upper - self.space.lower)
+        if np.any(np.abs(recorded - proposed) > tolerance):
             raise LedgerError(
                 f"trial {row.number} of {self._ledger.run_dir} is not what this infoloop would "
                 "have proposed; resume with the version and libraries named in its report"
             )
+
+    def _recorded_contenders(self) -> dict[str, Design] | None:
+        recorded = self._ledger.meta().get("contenders")
+        if recorded is None:
+            return None
+        return {name: Design.from_json(design) for name, design in recorded.items()}
+
+    def _record_contenders(self) -> None:
+        """Keep what the confirmation repeats, once, before the first repeat."""
+        chosen = self._plan.contenders
+        if chosen is not None and not self._has_contenders:
+            self._ledger.set_meta("contenders", {n: d.to_json() for n, d in chosen.items()})
+            self._has_contenders = True
 
     def _recorded_space(self) -> DesignSpace:
         """Space of the run's first start, so that a resumed run starts from the same point."""

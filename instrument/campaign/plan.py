@@ -6,6 +6,7 @@ is kept from the engine's budget.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from instrument.config import Config
@@ -36,9 +37,18 @@ class Plan:
         `search` section: engine, trials, seed, steps, confirm.
     space
         The campaign's space, with the start it was created with.
+    contenders
+        Of a run that had reached its confirmation: a regression done again on another machine
+        may differ in its last digits, and repeats must be of the very same designs.
     """
 
-    def __init__(self, config: Config, space: DesignSpace):
+    def __init__(
+        self,
+        config: Config,
+        space: DesignSpace,
+        *,
+        contenders: Mapping[str, Design] | None = None,
+    ):
         search = config.search
         self._space = space
         self._search = search
@@ -50,6 +60,7 @@ class Plan:
         self._budget = budget
         self._observations: list[Observation] = []
         self._confirmation: Confirmation | None = None
+        self.contenders = contenders
 
     @property
     def trials(self) -> int:
@@ -87,6 +98,12 @@ class Plan:
         return self._confirmation.decide() if self._confirmation else None
 
     def _start_confirmation(self) -> Confirmation:
+        if self.contenders is None:
+            self.contenders = self._choose_contenders()
+        confirm = self._search.confirm
+        return Confirmation(self.contenders, repeats=confirm.repeats, sigma=confirm.sigma)
+
+    def _choose_contenders(self) -> dict[str, Design]:
         observed = self.best_observed()
         contenders = {"best observed": observed.design if observed else self._space.start}
         engine_best = self._engine.best()
@@ -95,5 +112,4 @@ class Plan:
         recommended = recommend(self._space, self._observations, seed=self._search.seed)
         if recommended is not None:
             contenders["recommender"] = recommended.design
-        confirm = self._search.confirm
-        return Confirmation(contenders, repeats=confirm.repeats, sigma=confirm.sigma)
+        return contenders

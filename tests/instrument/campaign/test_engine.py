@@ -205,3 +205,15 @@ def test_scores_are_reproduced_from_the_frames_on_the_disk(config, ledger):
         again = score_batch(ledger.load_batch(row), noise, config, density="gaussian")
         assert again.objective == pytest.approx(row.score, rel=1e-12)
         assert np.isfinite(row.standard_error)
+
+
+def test_a_resumed_confirmation_repeats_the_recorded_contenders(config, ledger, monkeypatch):
+    killed_at(ledger, monkeypatch, "score", 10)
+    with pytest.raises(Killed):
+        run(config, ledger)
+    monkeypatch.undo()
+    contenders = ledger.meta()["contenders"]
+    run(config, ledger)
+    repeated = {row.design.to_json() for row in ledger.trials() if row.phase == "confirm"}
+    assert repeated == set(contenders.values())
+    assert ledger.meta()["contenders"] == contenders
