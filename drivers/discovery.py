@@ -43,9 +43,13 @@ def _identity(manager: object, resource: str) -> str:
 
     try:
         instrument = manager.open_resource(  # type: ignore[attr-defined]
-            resource, timeout=IDENTIFY_TIMEOUT_MS, open_timeout=IDENTIFY_TIMEOUT_MS
+            resource,
+            timeout=IDENTIFY_TIMEOUT_MS,
+            open_timeout=IDENTIFY_TIMEOUT_MS,
+            read_termination="\n",  # sockets and serial lines mark the end of an answer only so
+            write_termination="\n",
         )
-    except (Error, OSError) as error:
+    except (Error, OSError, ValueError) as error:  # ValueError: it has registers, no messages
         return f"(cannot be opened: {error})"
     try:
         return instrument.query("*IDN?").strip()
