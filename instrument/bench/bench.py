@@ -21,13 +21,13 @@ from drivers import (
     DeviceDescription,
     DeviceError,
     LightSource,
-    LimitViolation,
     Position,
     ProtocolError,
     SpatialLightModulator,
     Stage,
     XYStage,
 )
+from instrument.bench.limits import check_within
 from instrument.bench.patterns import ZernikeBasis, zernike_labels
 from instrument.bench.safety import Interlock, Unsafe, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
@@ -344,9 +344,9 @@ class Bench:
         settings = self.roles[role]
         device = self.devices[role]
         if isinstance(settings, StageRole):
-            _within(role, device.name, (target,), (settings.limits_um,), "um")
+            check_within(role, device.name, (target,), (settings.limits_um,), "um")
         elif isinstance(settings, XYStageRole):
-            _within(role, device.name, target, settings.limits_um, "um")
+            check_within(role, device.name, target, settings.limits_um, "um")
         device.check(target)  # type: ignore[attr-defined]
 
     def _start(self, role: str, target: Any) -> None:
@@ -387,18 +387,3 @@ def _as(device: Device, protocol: type[Any], role: str) -> Any:
             "check bench.roles"
         )
     return device
-
-
-def _within(
-    role: str,
-    device: str,
-    target: Sequence[float],
-    limits: Sequence[tuple[float, float]],
-    unit: str,
-) -> None:
-    for value, (low, high) in zip(target, limits, strict=True):
-        if not low <= value <= high:  # also catches NaN
-            raise LimitViolation(
-                f"{device} (role {role}): {value:g} {unit} asked, its soft limits are {low:g} to "
-                f"{high:g} {unit}; correct the design's bounds, or limits_{unit} in bench.roles"
-            )

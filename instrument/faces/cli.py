@@ -113,8 +113,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
         from instrument.faces.terminal import device_table
 
         with connect(loaded) as bench:
-            roles = {name: role.device for name, role in loaded.bench.roles.items()}
-            Console().print(device_table(bench.describe(), roles, _limits_in_file(loaded)))
+            Console().print(device_table(bench.describe(), loaded))
             for interlock in bench.interlocks:
                 value = f"{interlock.meter.read():g} {interlock.meter.unit}"
                 typer.echo(f"interlock {interlock.channel}: {value}")
@@ -131,8 +130,11 @@ def devices() -> None:
         from drivers.discovery import micromanager_adapters, visa_resources
 
         typer.echo("VISA resources (backend @py):")
-        for resource, identity in visa_resources():
+        found = list(visa_resources())
+        for resource, identity in found:
             typer.echo(f"  {resource}  {identity}")
+        if not found:
+            typer.echo("  none (sockets do not announce themselves: name them in the bench file)")
         typer.echo("Micro-Manager device adapters:")
         for folder, adapters in micromanager_adapters():
             typer.echo(f"  {folder}: {', '.join(adapters)}")
@@ -255,14 +257,6 @@ def _print_summary(result: RunResult, report_file: Path) -> None:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
         console.print(f"the simulator knows: {facts}", highlight=False)
     console.print(f"report: {report_file}", highlight=False, soft_wrap=True)
-
-
-def _limits_in_file(config: Config) -> dict[str, str]:
-    limits: dict[str, str] = {}
-    for name, role in config.bench.roles.items():
-        settings = role.model_dump(exclude={"kind", "device"}, exclude_none=True)
-        limits[name] = "\n".join(f"{key} {value}" for key, value in settings.items())
-    return limits
 
 
 @contextmanager

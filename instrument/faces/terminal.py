@@ -26,6 +26,7 @@ from instrument.campaign.events import (
     TrialScored,
     TrialStarted,
 )
+from instrument.config import CameraRole, Config, LightRole, SlmRole, StageRole, XYStageRole
 
 
 class ProgressBar:
@@ -88,26 +89,41 @@ class ProgressBar:
         )
 
 
-def device_table(
-    devices: list[DeviceDescription], roles: dict[str, str], limits: dict[str, str]
-) -> Table:
-    """Devices of a bench, by role, with their own limits and the bench file's.
+def device_table(devices: list[DeviceDescription], config: Config) -> Table:
+    """Devices of a bench by role, with their own limits and what the bench file asks.
 
     Parameters
     ----------
     devices
-        In the order of `roles`.
-    roles
-        Role to device label.
-    limits
-        Role to what the bench file allows.
+        In the order of the roles.
+    config
+        The bench file.
     """
     table = Table(title="bench", title_justify="left")
     for heading in ("role", "device", "identity", "device limits", "bench file"):
         table.add_column(heading, overflow="fold")
-    for (role, label), device in zip(roles.items(), devices, strict=True):
-        own = "\n".join(
-            f"{name} {low:g} to {high:g}" for name, (low, high) in device.limits.items()
-        )
-        table.add_row(role, label, device.identity, own or "-", limits.get(role, "-"))
+    for (name, role), device in zip(config.bench.roles.items(), devices, strict=True):
+        own = "\n".join(f"{what} {_span(limits)}" for what, limits in device.limits.items())
+        table.add_row(name, role.device, device.identity, own or "-", _asked(role))
     return table
+
+
+def _asked(role: CameraRole | SlmRole | StageRole | XYStageRole | LightRole) -> str:
+    match role:
+        case CameraRole():
+            return f"exposure {role.exposure_ms:g} ms"
+        case SlmRole():
+            return f"settles in {role.settle_ms:g} ms"
+        case StageRole():
+            return f"{_span(role.limits_um)} um"
+        case XYStageRole():
+            return "\n".join(
+                f"{axis} {_span(limits)} um"
+                for axis, limits in zip("xy", role.limits_um, strict=True)
+            )
+        case LightRole():
+            return f"{role.channel} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+
+
+def _span(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:g} to {limits[1]:g}"
