@@ -47,6 +47,13 @@ class Ensemble:
         Row and column of the first pixel of every patch; no patch holds a defective pixel.
     reals_per_sample
         2 for complex measurements, whose parts are separate shots here; else 1.
+    counts
+        The integers that `values` were made of by `(counts + dither - offset) / scale`; `None` for
+        real values.
+    offset, scale
+        The fixed pattern of `values`.
+    ceiling
+        Counts at which pixels clip, ADU; `None` where nothing clips.
     """
 
     values: Float64[np.ndarray, "objects shots height width"]
@@ -55,6 +62,10 @@ class Ensemble:
     patch: tuple[int, int]
     origins: Int[np.ndarray, "positions 2"]
     reals_per_sample: int = 1
+    counts: Int[np.ndarray, "objects shots height width"] | None = None
+    offset: Float64[np.ndarray, "height width"] | float = 0.0
+    scale: Float64[np.ndarray, "height width"] | float = 1.0
+    ceiling: Float64[np.ndarray, "#height #width"] | float | None = None
 
     @property
     def objects(self) -> int:
@@ -82,7 +93,10 @@ class Ensemble:
     def take(self, objects: np.ndarray) -> Ensemble:
         """Return the ensemble of some objects only: the way data are split, never by patch."""
         return replace(
-            self, values=self.values[objects], noise_variance=self.noise_variance[objects]
+            self,
+            values=self.values[objects],
+            noise_variance=self.noise_variance[objects],
+            counts=None if self.counts is None else self.counts[objects],
         )
 
 
@@ -109,7 +123,17 @@ def prepare(
         patch=size,
         origins=origins[:: max(1, stride)],
         reals_per_sample=reals,
+        counts=measurements if noise.is_discrete else None,
+        offset=pattern.offset,
+        scale=pattern.scale,
+        ceiling=clip_level(noise),
     )
+
+
+def clip_level(noise: NoiseModel) -> np.ndarray | None:
+    """Return the counts at which pixels clip (a number or a map), where the noise knows them."""
+    level = getattr(noise, "clip_level_adu", None)
+    return None if level is None else np.floor(np.asarray(level, dtype=np.float64))
 
 
 def as_measurements(measurements: np.ndarray) -> np.ndarray:

@@ -53,6 +53,8 @@ class DensityScore:
         Inverse covariance of a Gaussian density (patch values x patch values), else `None`.
     diagnostics
         Plain numbers worth keeping with the estimate.
+    fitted
+        What a later score of the same objects may start from, where the density can use it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class DensityScore:
     held_out_nats: float
     precision: np.ndarray | None = None
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Any = None
 
     @property
     def entropy_nats(self) -> float:

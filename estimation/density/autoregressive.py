@@ -1,0 +1,321 @@
+"""The autoregressive mixture: each pixel given the earlier ones, a mixture of discretised normals.
+
+    p(patch) = prod_i p(y_i | earlier pixels of the patch and of earlier shots)
+
+It starts at the linear predictor (`linear_predictor`), which alone is the Gaussian density in
+stabilised units (`stabilise`), and improves on it by a small network (`mixture_network`). Counts
+get the exact probability of their integer, so nothing is dequantised, and clipped counts get the
+probability of everything beyond the clip.
+
+The score is cross-fitted: each half of the objects is scored by a network that has seen the other
+half only (early stopping included: its validation objects are of its own half). To first order a
+fit is worse on fresh objects by what it is better on its own (Takeuchi 1976), so half the gap
+between the two is taken away; a fit stopped early has a bias besides, which stays, on the safe
+side. The corrected Gaussian densities are members of the family, so the lowest of the three bounds
+is its bound: training can fail, but not make the score worse than a Gaussian's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.special import logsumexp
+
+from estimation.density.crossfit import cross_fit
+from estimation.density.gaussian import FullGaussian
+from estimation.density.linear_predictor import LinearPredictor, causal_offsets, fit_linear
+from estimation.density.protocol import Density, DensityScore, SelfScoring
+from estimation.density.stabilise import Stabiliser, Targets
+from estimation.density.stationary import StationaryGaussian
+from estimation.ensemble import Ensemble, cut_patches
+from estimation.errors import TooFewObjects
+
+if TYPE_CHECKING:  # JAX is loaded by the first fit, not by the import
+    from estimation.density import mixture_network as network
+
+MIN_OBJECTS = 12
+VALIDATION_SHARE = 0.12
+VALIDATION_PIXELS = 2**16
+CHUNK_PIXELS = 2**13
+
+LOG_CHANNEL_FROM = 12.0
+"""Range of values, in noise sigmas, from which the network also sees logarithms."""
+
+EM_STEPS, EM_VALUES = 40, 2**14
+SMALLEST_SIGMA = 0.05
+CONVERGED_BITS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoregressiveMixture:
+    """The family, and how long it is trained.
+
+    Parameters
+    ----------
+    steps
+        Optimizer steps of one fit at most; it stops earlier when the validation objects say so.
+    components
+        Of the mixture.
+    neighbours
+        Earlier pixels that the network sees (the linear predictor sees all of them).
+    reach
+        Largest distance of a neighbour, pixels.
+    hidden, layers
+        Width and depth of the residual network.
+    batch
+        Pixels of one step.
+    rate
+        Peak learning rate.
+    patience
+        Validations (every 100 steps) without improvement after which a fit stops.
+    seed
+        Of weights, batches and validation objects.
+    start
+        Fits of an earlier score (`DensityScore.fitted`) on the same objects in the same order, or
+        one fit; used where its shapes agree. A warm start takes `warm_steps` steps.
+    """
+
+    steps: int = 2000
+    components: int = 10
+    neighbours: int = 60
+    reach: int = 20
+    hidden: int = 128
+    layers: int = 3
+    batch: int = 2048
+    rate: float = 2e-3
+    patience: int = 10
+    seed: int = 0
+    start: Any = None
+    warm_steps: int = 200
+
+    @property
+    def name(self) -> str:
+        """The word under which estimates report it."""
+        return "autoregressive"
+
+    def fit(self, ensemble: Ensemble) -> FittedAutoregressive:
+        """Fit to all objects, some of which tell when to stop."""
+        prepared = _Prepared.of(ensemble)
+        return self._fit(prepared, np.arange(ensemble.objects), stream=0)[0]
+
+    def score(self, ensemble: Ensemble) -> DensityScore:
+        """Return the cross-fitted bound, or the one of a Gaussian member where that is lower.
+
+        Raises
+        ------
+        TooFewObjects
+            For fewer than 12 objects.
+        """
+        prepared = _Prepared.of(ensemble)
+        objects = np.arange(ensemble.objects)
+        nats = np.empty(ensemble.objects)
+        fits, gaps = [], []
+        for half in (0, 1):
+            own, other = objects[objects % 2 == half], objects[objects % 2 != half]
+            fitted, guesses = self._fit(prepared, own, stream=half)
+            seen = _some(own, ensemble, seed=[self.seed, half])
+            at = np.searchsorted(own, seen)
+            in_sample = fitted.nats(prepared.rows.take(seen), guesses[at])
+            nats[other] = fitted.nats(prepared.rows.take(other))
+            gaps.append(float(nats[other].mean() - in_sample.mean()))
+            fits.append(fitted)
+        gap = max(0.0, float(np.mean(gaps)))
+        held_out = nats + prepared.nats_to_values
+        remaining = float(np.mean([f.remaining_gap_nats for f in fits]))
+        diagnostics = {
+            "fit_gap_nats": gap,
+            "remaining_gap_bits": remaining / np.log(2),
+            "is_converged": remaining / np.log(2) < CONVERGED_BITS,
+            "steps": [f.steps for f in fits],
+            "linear_bits": float(np.mean([f.start_nats for f in fits])) / np.log(2),
+            "member": "network",
+        }
+        own_score = DensityScore(
+            name=self.name,
+            per_object_nats=held_out - 0.5 * gap,
+            held_out_nats=float(held_out.mean()),
+            diagnostics=diagnostics,
+            fitted=tuple(fits),
+        )
+        return self._lowest(own_score, ensemble)
+
+    def _lowest(self, own_score: DensityScore, ensemble: Ensemble) -> DensityScore:
+        """Return the score of the member of the family with the lowest bound."""
+        best = own_score
+        for member in gaussian_members(ensemble):
+            try:
+                is_own = isinstance(member, SelfScoring)
+                score = member.score(ensemble) if is_own else cross_fit(member, ensemble)
+            except TooFewObjects:
+                continue
+            if score.entropy_nats < best.entropy_nats:
+                diagnostics = {
+                    **own_score.diagnostics,
+                    **score.diagnostics,
+                    "member": score.name,
+                    "is_converged": True,
+                    "remaining_gap_bits": 0.0,
+                }
+                best = replace(
+                    score, name=self.name, diagnostics=diagnostics, fitted=own_score.fitted
+                )
+        return best
+
+    def _fit(
+        self, prepared: _Prepared, objects: np.ndarray, *, stream: int
+    ) -> tuple[FittedAutoregressive, np.ndarray]:
+        """Fit to some objects; return also the guesses made for them out of fold."""
+        if len(objects) < MIN_OBJECTS // 2:
+            raise TooFewObjects(
+                f"density 'autoregressive': {prepared.rows.middle.shape[0]} objects came, at least "
+                f"{MIN_OBJECTS} are needed; capture more objects, or use density='stationary'"
+            )
+        from estimation.density.training import train  # noqa: PLC0415 - loads JAX
+
+        return train(self, prepared, objects, stream=stream)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Patches in stabilised units."""
+
+    middle: Float64[np.ndarray, "objects positions patch_values"]
+    half_width: Float64[np.ndarray, "objects positions patch_values"]
+    end: Float64[np.ndarray, "objects positions patch_values"]
+
+    @classmethod
+    def of(cls, targets: Targets, ensemble: Ensemble) -> Rows:
+        """Cut the patches."""
+
+        def cut(frames: np.ndarray) -> np.ndarray:
+            return cut_patches(frames, ensemble.origins, ensemble.patch)
+
+        if ensemble.counts is None:
+            middle = cut(targets.middle)
+            nothing = np.broadcast_to(np.float32(0), middle.shape)
+            return cls(middle, nothing, nothing)
+        end = targets.is_highest.astype(np.float32) - targets.is_lowest
+        return cls(cut(targets.middle), cut(targets.half_width.astype(np.float32)), cut(end))
+
+    def take(self, objects: np.ndarray) -> Rows:
+        """Return the patches of some objects."""
+        return Rows(self.middle[objects], self.half_width[objects], self.end[objects])
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An ensemble as the network takes it."""
+
+    rows: Rows
+    stabiliser: Stabiliser
+    shape: tuple[int, int, int]
+    is_counts: bool
+    nats_to_values: float
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, stabiliser: Stabiliser | None = None) -> _Prepared:
+        stabiliser = stabiliser or Stabiliser.of(ensemble)
+        targets = stabiliser.targets(ensemble)
+        jacobian = np.broadcast_to(targets.nats_to_values, (1, 1, *ensemble.values.shape[-2:]))
+        return cls(
+            rows=Rows.of(targets, ensemble),
+            stabiliser=stabiliser,
+            shape=(ensemble.values.shape[1], *ensemble.patch),
+            is_counts=ensemble.counts is not None,
+            nats_to_values=float(cut_patches(jacobian, ensemble.origins, ensemble.patch).mean()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedAutoregressive:
+    """A trained network and the linear predictor it stands on.
+
+    Attributes
+    ----------
+    start_nats
+        Bound of the linear predictor on the validation objects, nats per value (stabilised units).
+    curve
+        (step, nats per value) of the validation objects.
+    remaining_gap_nats
+        What twice the training would still gain, extrapolated.
+    """
+
+    stabiliser: Stabiliser
+    predictor: LinearPredictor
+    design: network.Architecture
+    statics: network.Statics
+    parameters: Any
+    start_nats: float
+    curve: Sequence[tuple[int, float]]
+    remaining_gap_nats: float
+    steps: int
+    chunk: int = field(default=CHUNK_PIXELS)
+
+    def negative_log_likelihood(self, ensemble: Ensemble) -> Float64[np.ndarray, " objects"]:
+        """Return nats per patch value of each object, in the measure of `Ensemble.values`."""
+        prepared = _Prepared.of(ensemble, self.stabiliser)
+        return self.nats(prepared.rows) + prepared.nats_to_values
+
+    def nats(
+        self, rows: Rows, guesses: np.ndarray | None = None
+    ) -> Float64[np.ndarray, " objects"]:
+        """Return nats per patch value of each object, in stabilised units."""
+        from estimation.density.training import score_rows  # noqa: PLC0415 - loads JAX
+
+        guesses = self.predictor.predict(rows.middle) if guesses is None else guesses
+        return score_rows(self, rows, guesses)
+
+
+def gaussian_members(ensemble: Ensemble) -> list[Density]:
+    """Return the Gaussian densities that may be compared: none where counts are clipped."""
+    return [] if clipped_fraction(ensemble) > 0 else [FullGaussian(), StationaryGaussian()]
+
+
+def clipped_fraction(ensemble: Ensemble) -> float:
+    """Return the share of usable values at the clip level."""
+    if ensemble.counts is None or ensemble.ceiling is None:
+        return 0.0
+    at_top = ensemble.counts >= ensemble.ceiling
+    return float(at_top.mean(where=np.broadcast_to(ensemble.usable, at_top.shape)))
+
+
+def residual_mixture(
+    residuals: Float64[np.ndarray, " values"], components: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits, means and ln sigmas of a mixture fitted to residuals by EM.
+
+    It starts from spread quantiles and one component of the residuals' own mean and spread, so it
+    is never worse than the Gaussian.
+    """
+    step = max(1, len(residuals) // EM_VALUES)
+    z = residuals[::step]
+    sigma = max(float(z.std()), SMALLEST_SIGMA)
+    quantiles = np.quantile(z, (np.arange(components - 1) + 0.5) / max(1, components - 1))
+    mean = np.concatenate([[z.mean()], quantiles])
+    log_sigma = np.log(np.concatenate([[sigma], np.full(components - 1, 0.5 * sigma)]))
+    logit = np.log(np.concatenate([[0.5], np.full(components - 1, 0.5 / max(1, components - 1))]))
+    for _ in range(EM_STEPS):
+        deviation = z[:, None] - mean
+        terms = logit - log_sigma - 0.5 * np.square(deviation * np.exp(-log_sigma))
+        share = np.exp(terms - logsumexp(terms, axis=1, keepdims=True))
+        weight = share.sum(axis=0) + 1e-3
+        mean = (share * z[:, None]).sum(axis=0) / weight
+        spread = (share * np.square(z[:, None] - mean)).sum(axis=0) / weight
+        log_sigma = 0.5 * np.log(np.maximum(spread, (SMALLEST_SIGMA * sigma) ** 2))
+        logit = np.log(weight / weight.sum())
+    return logit, mean, log_sigma
+
+
+def _some(objects: np.ndarray, ensemble: Ensemble, *, seed: list[int]) -> np.ndarray:
+    """Choose objects enough to know the in-sample score."""
+    per_object = ensemble.positions * ensemble.patch_values
+    number = min(len(objects), max(8, 2 * VALIDATION_PIXELS // per_object))
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(objects, size=number, replace=False))
+
+
+__all__ = ["AutoregressiveMixture", "FittedAutoregressive", "causal_offsets", "fit_linear"]

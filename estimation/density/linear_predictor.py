@@ -1,0 +1,263 @@
+"""The best linear guess of every pixel from the pixels before it: where the network starts.
+
+With covariance `Sigma = L L^T` of a patch, the pixel `i` given all earlier ones is normal with mean
+`y_i - L_ii e_i` and standard deviation `L_ii`, where `e = L^-1 (y - mean)`. A network that adds
+nothing to this scores exactly as the Gaussian does.
+
+Few objects leave a noisy `Sigma`, so it is pulled towards its average over equal lags (block
+Toeplitz); how far is chosen on held-out objects. Patches too large for a matrix (whole frames) get
+one windowed regression for all pixels instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int
+from scipy.linalg import solve_triangular
+
+LARGEST_EXACT = 1536
+"""Patch values up to which the covariance is factored (as in the stationary density)."""
+
+SHRINKAGES = (0.0, 0.1, 0.3, 0.6, 0.9, 1.0)
+FOLDS = 4
+
+SMALLEST_VARIANCE = 0.05
+"""Smallest eigenvalue admitted, in units of the noise variance (which is one here)."""
+
+RIDGE = 1e-3
+REGRESSION_PIXELS = 2**17
+
+Offsets = Int[np.ndarray, "neighbours 3"]
+
+
+class LinearPredictor(Protocol):
+    """A Gaussian density, pixel after pixel."""
+
+    @property
+    def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
+        """ln of the standard deviation of each pixel given the earlier ones."""
+        ...
+
+    def predict(self, rows: np.ndarray) -> Float32[np.ndarray, "objects positions patch_values"]:
+        """Return the mean of each pixel given the earlier ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CholeskyPredictor:
+    """Uses all earlier pixels of the patch."""
+
+    mean: Float64[np.ndarray, "positions patch_values"]
+    factor: Float64[np.ndarray, "patch_values patch_values"]
+
+    @property
+    def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
+        """See `LinearPredictor`."""
+        return np.log(np.diag(self.factor))
+
+    def innovations(self, rows: np.ndarray) -> np.ndarray:
+        """Return (y - mean given the earlier ones) / sigma."""
+        flat = (rows - self.mean).reshape(-1, rows.shape[-1])
+        white = solve_triangular(self.factor, flat.T, lower=True, check_finite=False)
+        return white.T.reshape(rows.shape)
+
+    def predict(self, rows: np.ndarray) -> Float32[np.ndarray, "objects positions patch_values"]:
+        """See `LinearPredictor`."""
+        return (rows - np.diag(self.factor) * self.innovations(rows)).astype(np.float32)
+
+    def nats(self, rows: np.ndarray) -> float:
+        """Return the mean Gaussian negative log-likelihood per value, less a constant."""
+        return float(self.log_sigma.mean() + 0.5 * np.square(self.innovations(rows)).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowedPredictor:
+    """Uses the neighbours at given offsets, the same way everywhere; outside counts as the mean."""
+
+    mean: Float64[np.ndarray, "positions patch_values"]
+    offsets: Offsets
+    weights: Float64[np.ndarray, " neighbours"]
+    sigma: float
+    shape: tuple[int, int, int]
+
+    @property
+    def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
+        """See `LinearPredictor`."""
+        return np.full(int(np.prod(self.shape)), np.log(self.sigma))
+
+    def predict(self, rows: np.ndarray) -> Float32[np.ndarray, "objects positions patch_values"]:
+        """See `LinearPredictor`."""
+        centred = (rows - self.mean).astype(np.float32).reshape(-1, *self.shape)
+        guess = np.zeros_like(centred)
+        for offset, weight in zip(self.offsets, self.weights, strict=True):
+            to, source = shifted(self.shape, offset)
+            guess[to] += np.float32(weight) * centred[source]
+        return (guess.reshape(rows.shape) + self.mean).astype(np.float32)
+
+
+def fit_linear(
+    rows: Float64[np.ndarray, "objects positions patch_values"],
+    shape: tuple[int, int, int],
+    offsets: Offsets,
+    *,
+    rounding_variance: float,
+) -> tuple[LinearPredictor, np.ndarray]:
+    """Return the predictor, and its guesses for `rows` made without the object guessed.
+
+    A network must not learn from guesses that have seen the answer: they are better than the ones
+    it will get for fresh objects.
+    """
+    if rows.shape[-1] > LARGEST_EXACT:
+        windowed = _fit_window(rows, shape, offsets)
+        return windowed, windowed.predict(rows)
+    return _fit_cholesky(rows, shape, rounding_variance=rounding_variance)
+
+
+def _fit_cholesky(
+    rows: np.ndarray, shape: tuple[int, int, int], *, rounding_variance: float
+) -> tuple[CholeskyPredictor, np.ndarray]:
+    mean = shrunk_mean(rows)
+    folds = min(FOLDS, len(rows))
+    fold_of = np.arange(len(rows)) % folds
+    scatters = [_second_moment(rows[fold_of == k] - mean) for k in range(folds)]
+    whole = sum(scatters)
+    lags = lag_numbers(shape)
+    values = rows.shape[0] * rows.shape[1]
+    without = [
+        (whole - scatters[k]) / max(1, rows.shape[1] * np.sum(fold_of != k)) for k in range(folds)
+    ]
+
+    def predictor(covariance: np.ndarray, shrinkage: float) -> CholeskyPredictor:
+        return CholeskyPredictor(
+            mean, _factor(covariance, lags, shrinkage, rounding_variance=rounding_variance)
+        )
+
+    first = rows[fold_of == 0]
+    scores = [predictor(without[0], s).nats(first) for s in SHRINKAGES]
+    best = SHRINKAGES[int(np.argmin(scores))]
+    guesses = np.empty(rows.shape, dtype=np.float32)
+    for k in range(folds):
+        guesses[fold_of == k] = predictor(without[k], best).predict(rows[fold_of == k])
+    return predictor(whole / values, best), guesses
+
+
+def _factor(
+    covariance: np.ndarray, lags: np.ndarray, shrinkage: float, *, rounding_variance: float
+) -> np.ndarray:
+    if shrinkage:
+        covariance = (1 - shrinkage) * covariance + shrinkage * toeplitz(covariance, lags)
+    covariance = covariance + rounding_variance * np.eye(len(covariance))
+    try:
+        np.linalg.cholesky(covariance - SMALLEST_VARIANCE * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:
+        eigenvalues, vectors = np.linalg.eigh(covariance)
+        covariance = (vectors * np.maximum(eigenvalues, SMALLEST_VARIANCE)) @ vectors.T
+    return np.linalg.cholesky(covariance)
+
+
+def _fit_window(
+    rows: np.ndarray, shape: tuple[int, int, int], offsets: Offsets
+) -> WindowedPredictor:
+    mean = shrunk_mean(rows)
+    centred = (rows - mean).reshape(-1, *shape)
+    picture = centred[: max(1, REGRESSION_PIXELS // int(np.prod(shape)))]
+    columns = np.zeros((len(offsets), *picture.shape))
+    for column, offset in zip(columns, offsets, strict=True):
+        to, source = shifted(shape, offset)
+        column[to] = picture[source]
+    flat, target = columns.reshape(len(offsets), -1), picture.reshape(-1)
+    gram = flat @ flat.T
+    ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1.0)
+    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), flat @ target)
+    sigma = float(np.sqrt(np.mean(np.square(target - weights @ flat)) + SMALLEST_VARIANCE))
+    return WindowedPredictor(mean, offsets, weights, sigma, shape)
+
+
+def shifted(
+    shape: tuple[int, int, int], offset: np.ndarray
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where the neighbour at `offset` exists, and where it then lies."""
+    to, source = [slice(None)], [slice(None)]
+    for size, step in zip(shape, (int(o) for o in offset), strict=True):
+        to.append(slice(max(0, -step), max(0, size - max(0, step))))
+        source.append(slice(max(0, step), max(0, size - max(0, -step))))
+    return tuple(to), tuple(source)
+
+
+def shrunk_mean(rows: np.ndarray) -> Float64[np.ndarray, "positions patch_values"]:
+    """Return the mean image, pulled towards one number as far as it is noise of few objects."""
+    mean = rows.mean(axis=0)
+    flat = float(mean.mean())
+    seen = float(np.var(mean))
+    noise = float(rows.var(axis=0).mean()) / max(1, len(rows) - 1)
+    keep = max(0.0, 1.0 - noise / seen) if seen > 0 else 0.0
+    return flat + keep * (mean - flat)
+
+
+def lag_numbers(shape: tuple[int, int, int]) -> np.ndarray:
+    """Number every pair of patch values by shots and distance: equal lags, equal number."""
+    _, rows, columns = shape
+    shot, row, column = (i.ravel() for i in np.indices(shape))
+    number = shot[:, None] * shape[0] + shot
+    number = number * (2 * rows - 1) + (row - row[:, None] + rows - 1)
+    return number * (2 * columns - 1) + (column - column[:, None] + columns - 1)
+
+
+def toeplitz(covariance: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Average a covariance over equal lags."""
+    flat = lags.ravel()
+    sums, pairs = np.bincount(flat, weights=covariance.ravel()), np.bincount(flat)
+    return (sums / np.maximum(pairs, 1))[lags]
+
+
+def causal_offsets(
+    rows: np.ndarray, shape: tuple[int, int, int], *, neighbours: int, reach: int
+) -> Offsets:
+    """Choose which earlier pixels the network sees: the nearest, then the most correlated.
+
+    Several copies of the point-spread function show as correlation at their distances, so the
+    window reaches the other copies without being told where they are.
+    """
+    shots, height, width = shape
+    down, across = min(reach, height - 1), min(reach, width - 1)
+    correlation = _correlation(rows, shape)
+    grid = np.stack(
+        np.meshgrid(
+            np.arange(-(shots - 1), 1),
+            np.arange(-down, down + 1),
+            np.arange(-across, across + 1),
+            indexing="ij",
+        ),
+        axis=-1,
+    ).reshape(-1, 3)
+    shot, row, column = grid.T
+    earlier = (shot < 0) | (row < 0) | ((row == 0) & (column < 0))
+    grid = grid[earlier]
+    shot, row, column = grid.T
+    distance = np.hypot(row, column) + np.abs(shot)
+    rank = np.abs(correlation[shot, row, column]) - 1e-6 * distance
+    rank = np.where(distance <= 2.3, rank + 1.0, rank)
+    chosen = grid[np.argsort(-rank, kind="stable")[:neighbours]]
+    return chosen[np.lexsort(chosen.T[::-1])].astype(np.int32)
+
+
+def _correlation(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Autocorrelation over (shot, row, column) lags; negative lags at the end of the axes."""
+    flat = (rows - rows.mean(axis=0)).reshape(-1, *shape)
+    flat = flat[:: max(1, flat.size // 2**22)]
+    padded = [2 * size - 1 for size in shape]
+    power = np.zeros(padded)
+    for start in range(0, len(flat), 64):
+        waves = np.fft.fftn(flat[start : start + 64], padded, axes=(1, 2, 3))
+        power += np.square(np.abs(waves)).sum(axis=0)
+    pairs = np.fft.ifftn(np.abs(np.fft.fftn(np.ones(shape), padded)) ** 2).real
+    covariance = np.fft.ifftn(power).real / np.maximum(np.rint(pairs), 1)
+    return covariance / max(float(covariance[0, 0, 0]), 1e-12)
+
+
+def _second_moment(rows: np.ndarray) -> np.ndarray:
+    flat = rows.reshape(-1, rows.shape[-1])
+    return flat.T @ flat

@@ -1,0 +1,224 @@
+"""Training the autoregressive mixture: split by object, warm start, early stopping, convergence."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float64
+
+from estimation.density import mixture_network as network
+from estimation.density.autoregressive import (
+    CHUNK_PIXELS,
+    LOG_CHANNEL_FROM,
+    VALIDATION_PIXELS,
+    VALIDATION_SHARE,
+    AutoregressiveMixture,
+    FittedAutoregressive,
+    Rows,
+    residual_mixture,
+)
+from estimation.density.linear_predictor import causal_offsets, fit_linear
+
+if TYPE_CHECKING:
+    from estimation.density.autoregressive import _Prepared
+
+STEPS_AT_ONCE = 100
+
+
+def train(
+    family: AutoregressiveMixture, prepared: _Prepared, objects: np.ndarray, *, stream: int
+) -> tuple[FittedAutoregressive, np.ndarray]:
+    """Fit to `objects`; return the fit and the out-of-fold guesses for them."""
+    key = jax.random.fold_in(jax.random.key(family.seed), stream)
+    own = prepared.rows.take(objects)
+    earlier = _earlier_fit(family, prepared, stream)
+    offsets = (
+        np.asarray(earlier.statics.offsets)
+        if earlier is not None
+        else causal_offsets(
+            own.middle, prepared.shape, neighbours=family.neighbours, reach=family.reach
+        )
+    )
+    rounding = float(np.mean(np.square(own.half_width))) / 3.0
+    predictor, guesses = fit_linear(
+        own.middle, prepared.shape, offsets, rounding_variance=rounding + 1e-6
+    )
+    log_sigma = predictor.log_sigma
+    centre, spread = float(own.middle.mean()), float(own.middle.std()) + 1e-6
+    dark = float(np.quantile(own.middle[:, :1], 0.01))
+    design = network.Architecture(
+        shape=prepared.shape,
+        neighbours=len(offsets),
+        components=family.components,
+        hidden=family.hidden,
+        layers=family.layers,
+        is_counts=prepared.is_counts,
+        has_log=prepared.is_counts and float(np.ptp(own.middle)) > LOG_CHANNEL_FROM,
+        batch=family.batch,
+        steps_at_once=STEPS_AT_ONCE,
+    )
+    statics = network.Statics(
+        offsets=np.asarray(offsets, np.int32).reshape(-1, 3),
+        log_sigma=log_sigma.astype(np.float32),
+        centre=np.float32(centre),
+        spread=np.float32(spread),
+        log_zero=np.float32(dark - 1.0),
+    )
+    residuals = ((own.middle - guesses) * np.exp(-log_sigma)).ravel()
+    warm = earlier is not None and earlier.design == design
+    if warm:
+        parameters = jax.tree.map(jnp.asarray, earlier.parameters)
+    else:
+        rng = np.random.default_rng([family.seed, stream, 2])
+        sample = rng.choice(residuals, size=min(len(residuals), 2**14), replace=False)
+        parameters = network.initial_parameters(
+            key, design, residual_mixture(sample, family.components)
+        )
+
+    positions, values = own.middle.shape[1:]
+    n_validation = max(1, round(VALIDATION_SHARE * len(objects)))
+    order = np.random.default_rng([family.seed, stream, 1]).permutation(len(objects))
+    validation, training = np.sort(order[:n_validation]), np.sort(order[n_validation:])
+    used = validation[: max(1, VALIDATION_PIXELS // (positions * values))]
+    judge = _Scorer(design, statics, own.take(used), guesses[used])
+
+    all_patches = math.prod(prepared.rows.middle.shape[:2])
+    patches = np.zeros(all_patches, np.int32)
+    chosen = (training[:, None] * positions + np.arange(positions)).ravel()
+    patches[: len(chosen)] = chosen
+    pixels = _padded(own, guesses, all_patches)
+    steps = family.warm_steps if warm else family.steps
+    schedule = network.Schedule(
+        np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps)
+    )
+    moments = network.initial_moments(parameters)
+    start_nats = float(0.5 * math.log(2 * math.pi * math.e) + log_sigma.mean())
+    best_nats, best, since = judge(parameters), _to_host(parameters), 0
+    curve = [(0, best_nats)]
+    taken = 0
+    while taken < steps and since < family.patience:
+        parameters, moments, _ = network.train_steps(
+            design,
+            parameters,
+            moments,
+            np.int32(taken),
+            schedule,
+            key,
+            statics,
+            pixels,
+            patches,
+            np.int32(len(chosen)),
+        )
+        taken += STEPS_AT_ONCE
+        nats = judge(parameters)
+        curve.append((taken, nats))
+        since += 1
+        if nats < best_nats:
+            best_nats, best, since = nats, _to_host(parameters), 0
+    fitted = FittedAutoregressive(
+        stabiliser=prepared.stabiliser,
+        predictor=predictor,
+        design=design,
+        statics=statics,
+        parameters=best,
+        start_nats=start_nats,
+        curve=tuple(curve),
+        remaining_gap_nats=_remaining_gap(curve),
+        steps=taken,
+    )
+    return fitted, guesses
+
+
+def score_rows(
+    fitted: FittedAutoregressive, rows: Rows, guesses: np.ndarray
+) -> Float64[np.ndarray, " objects"]:
+    """Return nats per value of each object."""
+    return _Scorer(fitted.design, fitted.statics, rows, guesses).per_object(fitted.parameters)
+
+
+class _Scorer:
+    """Scores the same patches again and again, a chunk of one shape at a time: one compilation."""
+
+    def __init__(
+        self,
+        design: network.Architecture,
+        statics: network.Statics,
+        rows: Rows,
+        guesses: np.ndarray,
+    ) -> None:
+        self._design, self._statics = design, statics
+        self._objects, self._positions, values = rows.middle.shape
+        self._values = values
+        self._chunk = max(1, CHUNK_PIXELS // values)
+        self._pixels = _flat(rows, guesses)
+        self._patch = np.repeat(np.arange(self._chunk, dtype=np.int32), values)
+        self._position = np.tile(np.arange(values, dtype=np.int32), self._chunk)
+
+    def per_object(self, parameters: Any) -> Float64[np.ndarray, " objects"]:
+        patches = self._objects * self._positions
+        nats = np.empty(patches)
+        for start in range(0, patches, self._chunk):
+            piece = network.Pixels(*(p[start : start + self._chunk] for p in self._pixels))
+            short = self._chunk - len(piece.middle)
+            if short:
+                piece = network.Pixels(*(np.pad(p, ((0, short), (0, 0))) for p in piece))
+            values = network.score_pixels(
+                self._design, parameters, self._statics, piece, self._patch, self._position
+            )
+            each = np.asarray(values, np.float64).reshape(self._chunk, self._values).mean(axis=1)
+            nats[start : start + self._chunk] = each[: self._chunk - short]
+        return nats.reshape(self._objects, self._positions).mean(axis=1)
+
+    def __call__(self, parameters: Any) -> float:
+        return float(self.per_object(parameters).mean())
+
+
+def _flat(rows: Rows, guesses: np.ndarray) -> network.Pixels:
+    values = rows.middle.shape[-1]
+
+    def flat(values_of: np.ndarray, dtype: Any) -> np.ndarray:
+        return np.ascontiguousarray(values_of.reshape(-1, values), dtype=dtype)
+
+    return network.Pixels(
+        flat(rows.middle, np.float32),
+        flat(rows.half_width, np.float32),
+        flat(rows.end, np.int8),
+        flat(guesses, np.float32),
+    )
+
+
+def _padded(rows: Rows, guesses: np.ndarray, patches: int) -> network.Pixels:
+    """One shape for both halves of the objects, so that the second fit compiles nothing."""
+    half = -(-patches // 2) if len(rows.middle) * rows.middle.shape[1] <= -(-patches // 2) else 0
+    size = max(half + rows.middle.shape[1], len(rows.middle) * rows.middle.shape[1])
+    flat = _flat(rows, guesses)
+    return network.Pixels(
+        *(jnp.asarray(np.pad(p, ((0, size - len(p)), (0, 0)))) for p in flat)
+    )
+
+
+def _earlier_fit(
+    family: AutoregressiveMixture, prepared: _Prepared, stream: int
+) -> FittedAutoregressive | None:
+    """Return the fit to start from: that of the same half of the objects, if shapes agree."""
+    start = family.start
+    if start is None:
+        return None
+    fits = start if isinstance(start, tuple | list) else (start, start)
+    earlier = fits[stream]
+    return earlier if earlier.design.shape == prepared.shape else None
+
+
+def _remaining_gap(curve: list[tuple[int, float]]) -> float:
+    """Extrapolate what further training would gain: as much as the last halving of steps did."""
+    steps = np.array([c[0] for c in curve])
+    best = np.minimum.accumulate([c[1] for c in curve])
+    return float(max(0.0, np.interp(steps[-1] / 2, steps, best) - best[-1]))
+
+
+def _to_host(parameters: Any) -> Any:
+    return jax.tree.map(np.array, parameters)
