@@ -168,15 +168,16 @@ class Bench:
         """
         targets, light_level = self.check(design, space=space)
         self._light_level.update(light_level)  # takes effect when the light next comes on
-        with stopwatch.measure("move"):
+        with stopwatch.measure("command"):
             for role, target in targets.items():
                 self._start(role, target)
+        with stopwatch.measure("travel"):
             for role in targets:
                 self._wait(role)
         with stopwatch.measure("settle"):
             self._settle(targets)
         patterns = {role: t for role, t in targets.items() if isinstance(t, np.ndarray)}
-        with stopwatch.measure("move"):
+        with stopwatch.measure("command"):
             read_back = {
                 role: self._verify_position(role, target)
                 for role, target in targets.items()
@@ -205,13 +206,14 @@ class Bench:
         stage = self.xy_stage(role)
         settings = self.roles[role]
         self._check(role, position_um)
-        with stopwatch.measure("move"):
+        with stopwatch.measure("command"):
             stage.start(position_um)
+        with stopwatch.measure("travel"):
             stage.wait(timeout_s=MOVE_TIMEOUT_S)
         if isinstance(settings, XYStageRole) and settings.settle_ms:
             with stopwatch.measure("settle"):
                 time.sleep(settings.settle_ms / 1e3)  # mechanics ring on after the read-back
-        with stopwatch.measure("move"):
+        with stopwatch.measure("command"):
             there = stage.read_back()
         tolerance = settings.tolerance_um if isinstance(settings, XYStageRole) else 0.0
         if max(abs(there[0] - position_um[0]), abs(there[1] - position_um[1])) > tolerance:
