@@ -194,8 +194,13 @@ def _open_viewer() -> Any:
     try:
         return open_viewer()
     except ViewerUnavailable as reason:
-        _errors.print(f"no live view: {reason}", markup=False, highlight=False)
+        _say(f"no live view: {reason}")
         return None
+
+
+def _say(text: str, *, style: str = "yellow") -> None:
+    """One message for the person, on standard error, as it is and unbroken."""
+    _errors.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> None:
@@ -209,10 +214,10 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
     if result.unsafe:
         raise typer.Exit(UNSAFE)
     if result.status == "aborted":
-        _errors.print(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
+        _say(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
         raise typer.Exit(INTERRUPTED)
     if result.status == "failed":
-        _errors.print(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", markup=False)
+        _say(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", style="red")
         raise typer.Exit(FAILED)
 
 
@@ -272,13 +277,13 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except (ConfigError, ConnectError, LedgerError, EngineError, EstimationError) as error:
-        _errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(str(error), style="red")
         raise typer.Exit(BAD_INPUT) from error
     except (DeviceError, InterlockTripped) as error:
-        _errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(str(error), style="red")
         raise typer.Exit(FAILED) from error
     except (Interrupted, KeyboardInterrupt) as error:
-        _errors.print("interrupted; the bench is safe", style="yellow")
+        _say("interrupted; the bench is safe")
         raise typer.Exit(INTERRUPTED) from error
 
 
