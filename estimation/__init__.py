@@ -5,13 +5,14 @@
 >>> noise = SensorNoise(gain=2.17, offset=100.0, read_noise=1.4, bit_depth=12)
 >>> rng = np.random.default_rng(0)
 >>> brightness = rng.uniform(50.0, 500.0, size=(200, 1, 1)) * np.ones((8, 8))
->>> estimate = estimate_information(noise.sample(brightness, rng), noise, patch=4)
+>>> estimate = estimate_information(noise.sample(brightness, rng), noise, density="gaussian", patch=4)
 >>> 0.1 < estimate.bits_per_pixel < 1.0
 True
 """
 
 from estimation.comparison import DesignComparison, compare_designs
 from estimation.density import (
+    AutoregressiveMixture,
     Density,
     DensityScore,
     FittedDensity,
@@ -28,10 +29,16 @@ from estimation.errors import (
     SaturatedMeasurements,
     TooFewObjects,
 )
-from estimation.information import InformationEstimate, estimate_information
+from estimation.information import (
+    InformationEstimate,
+    LowerBound,
+    decoder_lower_bound,
+    estimate_information,
+)
 from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
 
 __all__ = [
+    "AutoregressiveMixture",
     "CalibrationMismatch",
     "Density",
     "DensityScore",
@@ -44,6 +51,7 @@ __all__ = [
     "InformationEstimate",
     "InvalidCalibration",
     "InvalidMeasurements",
+    "LowerBound",
     "NoiseModel",
     "NotFinite",
     "PoissonNoise",
@@ -52,5 +60,6 @@ __all__ = [
     "StationaryGaussian",
     "TooFewObjects",
     "compare_designs",
+    "decoder_lower_bound",
     "estimate_information",
 ]

@@ -12,7 +12,7 @@ not independent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,18 +20,31 @@ from jaxtyping import Float64
 from scipy.special import ndtri, stdtrit
 
 from estimation.density import (
+    AutoregressiveMixture,
     Density,
     DensityScore,
     FullGaussian,
     SelfScoring,
     StationaryGaussian,
     cross_fit,
+    lowest,
 )
 from estimation.ensemble import Ensemble, as_measurements, as_real_shots, cut_patches, prepare
-from estimation.errors import EstimationError, InvalidMeasurements, NotFinite, TooFewObjects
+from estimation.density.clipping import check_unclipped
+from estimation.errors import (
+    EstimationError,
+    InvalidMeasurements,
+    NotFinite,
+    SaturatedMeasurements,
+    TooFewObjects,
+)
 from estimation.noise import NoiseModel
 
-DensityName = Literal["auto", "gaussian", "stationary"]
+DensityName = Literal["auto", "auto-gaussian", "gaussian", "stationary", "autoregressive"]
+
+GAUSSIANS = ("gaussian", "stationary")
+AUTOMATIC = {"auto": ("autoregressive",), "auto-gaussian": GAUSSIANS}
+"""What is tried; the Gaussians are members of the autoregressive family and are tried with it."""
 
 BOOTSTRAP_RESAMPLES = 2000
 MAX_DRAWS_AT_ONCE = 2**21
@@ -48,6 +61,22 @@ Measured on smooth fields, stationary density, 16 x 16 patches, truth .282 bits/
 .003 bit for frames of 64 x 64 and more, down to 8 objects (gap .14); .09 too high for 32 frames of
 16 x 16 (gap .14, one patch an object); .35 too high for 8 of them (gap .56).
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerBound:
+    """What a decoder proves: information is at least this much, in expectation.
+
+    Attributes
+    ----------
+    bits_per_measurement
+        Mean over objects; may be negative for a decoder worse than the prior.
+    standard_error
+        Over objects.
+    """
+
+    bits_per_measurement: float
+    standard_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +114,17 @@ class InformationEstimate:
     confidence
         Of `interval`.
     diagnostics
-        Plain values: fractions clipped, kurtosis, `is_misspecified`, `is_undersampled`, degrees of
-        freedom, all densities tried.
+        Plain values: fractions clipped, kurtosis, `is_misspecified`, `is_undersampled`,
+        `is_converged` and `remaining_gap_bits` of a trained density, degrees of freedom, all
+        densities tried.
+    is_capped
+        Whether `bits_per_pixel` is the known entropy of the objects, because the density's bound
+        lay above it (it is in `diagnostics["uncapped_bits_per_pixel"]`).
+    lower_bound
+        Of a decoder, where one was given.
+    fitted
+        What a trained density has learnt: `AutoregressiveMixture(start=estimate.fitted)` goes on
+        from there on the next measurements of the same objects.
     """
 
     bits_per_pixel: float
@@ -101,6 +139,27 @@ class InformationEstimate:
     per_object_bits: Float64[np.ndarray, " objects"]
     confidence: float
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    is_capped: bool = False
+    lower_bound: LowerBound | None = None
+    fitted: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def bracket(self) -> tuple[float, float] | None:
+        """Lower and upper bound, bits/measurement; `None` without a decoder's bound."""
+        if self.lower_bound is None:
+            return None
+        return self.lower_bound.bits_per_measurement, self.bits_per_measurement
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.bits_per_pixel:.4g} +- {self.standard_error:.2g} bits/pixel "
+            f"({self.bits_per_measurement:.4g} bits/measurement, density {self.density})"
+        )
+        if self.is_capped:
+            text += ", capped by the entropy of the objects"
+        if self.bracket is not None:
+            text += f", bracket [{self.bracket[0]:.4g}, {self.bracket[1]:.4g}] bits/measurement"
+        return text
 
     def __post_init__(self) -> None:
         numbers = [self.bits_per_pixel, self.standard_error, *self.interval, self.entropy]
@@ -121,6 +180,8 @@ def estimate_information(
     seed: int = 0,
     confidence: float = 0.95,
     expected: np.ndarray | None = None,
+    object_entropy: float | None = None,
+    lower_bound: LowerBound | None = None,
 ) -> InformationEstimate:
     """Estimate the information that measurements carry about their objects.
 
@@ -137,9 +198,11 @@ def estimate_information(
     noise
         The calibrated noise of these measurements.
     density
-        `"gaussian"`, `"stationary"`, `"auto"` (each that the data suffice for; the lowest bound is
-        reported), or your own `Density`. Use one density for a campaign: `"auto"` may
-        choose differently for different designs.
+        `"gaussian"`, `"stationary"`, `"autoregressive"` (seconds to minutes, right where scenes are
+        sparse, see `AutoregressiveMixture` for its settings), `"auto"` (all), `"auto-gaussian"`
+        (the two cheap ones), or your own `Density`. Of several, the lowest bound is reported, each
+        half of the objects with the density chosen on the other half. Use one density for a
+        campaign: an automatic one may choose differently for different designs.
     patch
         Pixels of a side, or (height, width); larger than the frame means the whole frame.
     seed
@@ -149,6 +212,11 @@ def estimate_information(
     expected
         Mean photo-electrons of every value where known (a twin), in the shape of `measurements`;
         makes H(Y|X) exact instead of estimated from the noisy frames.
+    object_entropy
+        Entropy of the objects in view where known (synthetic objects), bits/measurement: no
+        measurement says more, so it caps the bound.
+    lower_bound
+        Of `decoder_lower_bound`; kept with the estimate, and the two make its bracket.
 
     Returns
     -------
@@ -158,7 +226,8 @@ def estimate_information(
     Raises
     ------
     InvalidMeasurements, NotFinite, SaturatedMeasurements
-        For frames that a working camera does not deliver.
+        For frames that a working camera does not deliver, and for a Gaussian density of clipped
+        counts.
     CalibrationMismatch
         If the noise maps have another shape than the frames.
     TooFewObjects
@@ -175,7 +244,8 @@ def estimate_information(
     >>> from estimation import GaussianNoise, estimate_information
     >>> rng = np.random.default_rng(0)
     >>> values = rng.normal(scale=10**0.5, size=(4000, 1, 1)) + rng.normal(size=(4000, 1, 1))
-    >>> estimate = estimate_information(values, GaussianNoise(1.0))  # log2(11) / 2 = 1.73
+    >>> estimate = estimate_information(values, GaussianNoise(1.0), density="gaussian")
+    >>> # log2(11) / 2 = 1.73
     >>> abs(estimate.bits_per_pixel - 1.73) < 3 * estimate.standard_error
     True
     """
@@ -190,7 +260,7 @@ def estimate_information(
             "file was stacked many times"
         )
     ensemble = prepare(stack, noise, patch=patch, seed=seed)
-    chosen, bounds_bits = _best_score(_candidates(density), ensemble)
+    chosen, bounds_bits = _best_score(_candidates(density, seed=seed), ensemble)
     noise_bits = _noise_bits(stack, noise, ensemble, expected)
     entropy_bits = chosen.per_object_nats * ensemble.reals_per_sample / np.log(2) + _log2_scale(
         noise, ensemble, stack.shape[-2:]
@@ -201,7 +271,7 @@ def estimate_information(
     fit_gap_nats = chosen.diagnostics.get("fit_gap_nats", 0.0)
     means = bootstrap_means(per_object[None], seed=seed)[0]
     kurtosis, frame_noise_error = _gaussian_diagnostics(chosen, ensemble, stack, noise)
-    return InformationEstimate(
+    estimate = InformationEstimate(
         bits_per_pixel=bits_per_pixel,
         standard_error=standard_error,
         interval=widened_quantiles(
@@ -226,6 +296,87 @@ def estimate_information(
             "is_undersampled": fit_gap_nats > UNDERSAMPLED_GAP_NATS,
             "is_misspecified": kurtosis is not None and kurtosis > MISSPECIFIED_KURTOSIS,
         },
+        lower_bound=lower_bound,
+        fitted=chosen.fitted,
+    )
+    return estimate if object_entropy is None else _capped(estimate, object_entropy, stack)
+
+
+def decoder_lower_bound(
+    log_probability: np.ndarray, *, object_entropy: float | None = None, log_prior: Any = None
+) -> LowerBound:
+    """Return the information that a decoder proves, `H(object) + E ln q(object | measurement)`.
+
+    Any conditional distribution `q` will do, however wrong: its cross entropy is at least
+    `H(object | measurement)`. The objects must not have been used to train the decoder.
+
+    Parameters
+    ----------
+    log_probability
+        ln q(true object | its measurement) of every object, nats; sum it over the parts of an
+        object that `q` takes for independent.
+    object_entropy
+        Of the objects, bits; or give `log_prior`.
+    log_prior
+        ln p(object) of every object, nats, where the prior is known: less scatter.
+
+    Raises
+    ------
+    EstimationError
+        Without exactly one of `object_entropy` and `log_prior`.
+    NotFinite
+        For infinite log probabilities: a decoder may not rule out what happens.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from estimation import decoder_lower_bound
+    >>> always_right = np.log(np.full(100, 0.99))
+    >>> round(decoder_lower_bound(always_right, object_entropy=1.0).bits_per_measurement, 4)
+    0.9855
+    """
+    score = np.asarray(log_probability, dtype=np.float64)
+    if (object_entropy is None) == (log_prior is None):
+        raise EstimationError("give either object_entropy or log_prior, not both and not neither")
+    if score.ndim != 1 or len(score) < 2:
+        raise EstimationError(
+            f"log probabilities of shape {score.shape} came; one number an object is due, for two "
+            "objects or more"
+        )
+    prior = np.asarray(0.0 if log_prior is None else log_prior, dtype=np.float64)
+    if prior.ndim and prior.shape != score.shape:
+        raise EstimationError(f"log_prior has shape {prior.shape}, log probabilities {score.shape}")
+    gain = score - prior
+    if not np.all(np.isfinite(gain)):
+        raise NotFinite("a log probability is NaN or infinite; a decoder may not rule anything out")
+    bits = gain / np.log(2) + (object_entropy or 0.0)
+    return LowerBound(
+        bits_per_measurement=float(bits.mean()),
+        standard_error=float(bits.std(ddof=1) / np.sqrt(len(bits))),
+    )
+
+
+def _capped(
+    estimate: InformationEstimate, object_entropy: float, stack: np.ndarray
+) -> InformationEstimate:
+    """Apply I <= H(object): the mean comes down to the cap, the interval ends there."""
+    if not (np.isfinite(object_entropy) and object_entropy >= 0):
+        raise EstimationError(f"object_entropy {object_entropy!r} came; bits, 0 or more, are due")
+    values = float(np.prod(stack.shape[1:]))
+    cap = object_entropy / values
+    diagnostics = {**estimate.diagnostics, "object_entropy": object_entropy}
+    excess = estimate.bits_per_pixel - cap
+    low, high = estimate.interval
+    if excess <= 0:
+        return replace(estimate, interval=(low, min(high, cap)), diagnostics=diagnostics)
+    return replace(
+        estimate,
+        bits_per_pixel=cap,
+        bits_per_measurement=object_entropy,
+        interval=(min(low, cap), cap),
+        per_object_bits=estimate.per_object_bits - excess,
+        diagnostics={**diagnostics, "uncapped_bits_per_pixel": estimate.bits_per_pixel},
+        is_capped=True,
     )
 
 
@@ -254,18 +405,18 @@ def widened_quantiles(
     return float(centre + widen * (low - centre)), float(centre + widen * (high - centre))
 
 
-def _candidates(density: str | Density) -> list[Density]:
-    known: dict[str, Density] = {d.name: d for d in (FullGaussian(), StationaryGaussian())}
+def _candidates(density: str | Density, *, seed: int) -> list[Density]:
     if not isinstance(density, str):
         return [density]
-    if density == "auto":
-        return list(known.values())
-    if density not in known:
+    known: dict[str, Density] = {
+        d.name: d for d in (FullGaussian(), StationaryGaussian(), AutoregressiveMixture(seed=seed))
+    }
+    if density not in known and density not in AUTOMATIC:
         raise EstimationError(
-            f"density {density!r} came; 'auto', {', '.join(map(repr, known))} or a Density "
+            f"density {density!r} came; {', '.join(map(repr, (*AUTOMATIC, *known)))} or a Density "
             "object is due"
         )
-    return [known[density]]
+    return [known[name] for name in AUTOMATIC.get(density, (density,))]
 
 
 def _best_score(
@@ -277,19 +428,26 @@ def _best_score(
     on small batches even where it is wrong.
     """
     scores: list[DensityScore] = []
-    refusals: list[TooFewObjects] = []
+    refusals: list[EstimationError] = []
     for density in candidates:
         try:
+            if density.name in GAUSSIANS:
+                check_unclipped(ensemble, density.name)
             is_own = isinstance(density, SelfScoring)
             scores.append(density.score(ensemble) if is_own else cross_fit(density, ensemble))
-        except TooFewObjects as refusal:  # a smaller family may still do
+        except (TooFewObjects, SaturatedMeasurements) as refusal:  # another family may still do
             refusals.append(refusal)
     if not scores:
         raise refusals[0]
     per_sample = ensemble.reals_per_sample / np.log(2)
-    return min(scores, key=lambda s: s.entropy_nats), {
-        s.name: s.entropy_nats * per_sample for s in scores
+    return lowest(scores), {
+        name: nats * per_sample for s in scores for name, nats in _bounds_nats(s).items()
     }
+
+
+def _bounds_nats(score: DensityScore) -> Mapping[str, float]:
+    """Bounds of a density and of the members of its family, nats per patch value."""
+    return {**score.diagnostics.get("member_nats", {}), score.name: score.entropy_nats}
 
 
 def _log2_scale(noise: NoiseModel, ensemble: Ensemble, shape: tuple[int, int]) -> float:

@@ -17,6 +17,7 @@ is its bound: training can fail, but not make the score worse than a Gaussian's.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,10 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import logsumexp
 
-from estimation.density.crossfit import cross_fit
+from estimation.density.clipping import MAX_CLIPPED_FRACTION, clipped_fraction
 from estimation.density.gaussian import FullGaussian
-from estimation.density.linear_predictor import LinearPredictor, causal_offsets, fit_linear
-from estimation.density.protocol import Density, DensityScore, SelfScoring
+from estimation.density.linear_predictor import LinearPredictor
+from estimation.density.protocol import DensityScore, lowest
 from estimation.density.stabilise import Stabiliser, Targets
 from estimation.density.stationary import StationaryGaussian
 from estimation.ensemble import Ensemble, cut_patches
@@ -131,7 +132,6 @@ class AutoregressiveMixture:
             "remaining_gap_bits": remaining / np.log(2),
             "is_converged": remaining / np.log(2) < CONVERGED_BITS,
             "steps": [f.steps for f in fits],
-            "linear_bits": float(np.mean([f.start_nats for f in fits])) / np.log(2),
             "member": "network",
         }
         own_score = DensityScore(
@@ -145,25 +145,17 @@ class AutoregressiveMixture:
 
     def _lowest(self, own_score: DensityScore, ensemble: Ensemble) -> DensityScore:
         """Return the score of the member of the family with the lowest bound."""
-        best = own_score
-        for member in gaussian_members(ensemble):
-            try:
-                is_own = isinstance(member, SelfScoring)
-                score = member.score(ensemble) if is_own else cross_fit(member, ensemble)
-            except TooFewObjects:
-                continue
-            if score.entropy_nats < best.entropy_nats:
-                diagnostics = {
-                    **own_score.diagnostics,
-                    **score.diagnostics,
-                    "member": score.name,
-                    "is_converged": True,
-                    "remaining_gap_bits": 0.0,
-                }
-                best = replace(
-                    score, name=self.name, diagnostics=diagnostics, fitted=own_score.fitted
-                )
-        return best
+        members = [own_score, *gaussian_scores(ensemble)]
+        best = lowest(members)
+        diagnostics = {
+            **own_score.diagnostics,
+            **best.diagnostics,
+            "member_nats": {s.name: s.entropy_nats for s in members[1:]},
+            "network_nats": own_score.entropy_nats,
+        }
+        if best.name != own_score.name:
+            diagnostics |= {"member": best.name, "is_converged": True, "remaining_gap_bits": 0.0}
+        return replace(best, name=self.name, diagnostics=diagnostics, fitted=own_score.fitted)
 
     def _fit(
         self, prepared: _Prepared, objects: np.ndarray, *, stream: int
@@ -236,8 +228,6 @@ class FittedAutoregressive:
 
     Attributes
     ----------
-    start_nats
-        Bound of the linear predictor on the validation objects, nats per value (stabilised units).
     curve
         (step, nats per value) of the validation objects.
     remaining_gap_nats
@@ -249,7 +239,6 @@ class FittedAutoregressive:
     design: network.Architecture
     statics: network.Statics
     parameters: Any
-    start_nats: float
     curve: Sequence[tuple[int, float]]
     remaining_gap_nats: float
     steps: int
@@ -270,17 +259,15 @@ class FittedAutoregressive:
         return score_rows(self, rows, guesses)
 
 
-def gaussian_members(ensemble: Ensemble) -> list[Density]:
-    """Return the Gaussian densities that may be compared: none where counts are clipped."""
-    return [] if clipped_fraction(ensemble) > 0 else [FullGaussian(), StationaryGaussian()]
-
-
-def clipped_fraction(ensemble: Ensemble) -> float:
-    """Return the share of usable values at the clip level."""
-    if ensemble.counts is None or ensemble.ceiling is None:
-        return 0.0
-    at_top = ensemble.counts >= ensemble.ceiling
-    return float(at_top.mean(where=np.broadcast_to(ensemble.usable, at_top.shape)))
+def gaussian_scores(ensemble: Ensemble) -> list[DensityScore]:
+    """Return the scores of the Gaussian densities that the data suffice for and that may be used."""
+    if clipped_fraction(ensemble) > MAX_CLIPPED_FRACTION:
+        return []
+    scores = []
+    for member in (FullGaussian(), StationaryGaussian()):
+        with contextlib.suppress(TooFewObjects):
+            scores.append(member.score(ensemble))
+    return scores
 
 
 def residual_mixture(
@@ -317,5 +304,3 @@ def _some(objects: np.ndarray, ensemble: Ensemble, *, seed: list[int]) -> np.nda
     rng = np.random.default_rng(seed)
     return np.sort(rng.choice(objects, size=number, replace=False))
 
-
-__all__ = ["AutoregressiveMixture", "FittedAutoregressive", "causal_offsets", "fit_linear"]

@@ -96,7 +96,6 @@ def train(
         np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps)
     )
     moments = network.initial_moments(parameters)
-    start_nats = float(0.5 * math.log(2 * math.pi * math.e) + log_sigma.mean())
     best_nats, best, since = judge(parameters), _to_host(parameters), 0
     curve = [(0, best_nats)]
     taken = 0
@@ -125,7 +124,6 @@ def train(
         design=design,
         statics=statics,
         parameters=best,
-        start_nats=start_nats,
         curve=tuple(curve),
         remaining_gap_nats=_remaining_gap(curve),
         steps=taken,

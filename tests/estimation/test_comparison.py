@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from estimation import EstimationError, GaussianNoise, InvalidMeasurements, compare_designs
+import estimation
+from estimation import EstimationError, GaussianNoise, InvalidMeasurements
+
+compare_designs = partial(estimation.compare_designs, density="auto-gaussian")
 
 
 @pytest.fixture
