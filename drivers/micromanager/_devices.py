@@ -140,8 +140,8 @@ class MicroManagerCamera:
 
     def _start(self, frames: int) -> None:
         self._select()
-        self._core.clearCircularBuffer()
-        # stopOnOverflow: a frame that was overwritten must not be scored as another.
+        # It empties the buffer, and stops on overflow: a frame that was overwritten must not be
+        # scored as another.
         self._core.startSequenceAcquisition(frames, 0.0, True)
 
     def _stop(self) -> None:

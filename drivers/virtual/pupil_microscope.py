@@ -89,7 +89,7 @@ class PupilMicroscope(eqx.Module):
         # The pupil spans half of the frequency grid (PIXEL_UM above), so twice its side is the
         # grid on which its autocorrelation fits without wrapping.
         amplitude = jnp.fft.fft2(field, s=(2 * self.side, 2 * self.side))
-        psf = amplitude.real**2 + amplitude.imag**2  # abs() has no gradient at zero
+        psf = amplitude.real**2 + amplitude.imag**2  # a root has no slope at zero
         psf = jnp.fft.fftshift(psf / psf.sum())
         rows, columns = self.object_shape
         centre = self.side

@@ -323,10 +323,16 @@ def test_a_device_of_another_kind_is_refused_by_what_it_is(manager, opener, labe
         opener(manager, label)
 
 
+def test_a_core_closed_twice_is_closed_without_complaint(caplog):
+    manager = load_democamera()
+    for _ in range(2):
+        manager.close()
+    assert "closing Micro-Manager" not in caplog.text
+
+
 def test_a_closed_core_says_so_at_once():
     manager = load_democamera()
     camera = MicroManagerCamera(manager, "Camera")
-    manager.close()
     manager.close()
     with pytest.raises(ConnectionLost, match="Camera: snap: the Micro-Manager core is closed"):
         camera.snap(timeout_s=TIMEOUT_S)

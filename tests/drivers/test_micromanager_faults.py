@@ -165,6 +165,24 @@ def test_each_of_two_cameras_returns_its_own_frames(bench, install):
     assert left.capture(2, timeout_s=TIMEOUT_S)[:, 0, 0].tolist() == [101, 102]
 
 
+def test_a_captured_sequence_is_stopped_once(bench, install, mocker):
+    camera = install(ScriptedCamera(bench.world))
+    stop = mocker.patch.object(
+        bench.core, "stopSequenceAcquisition", wraps=bench.core.stopSequenceAcquisition
+    )
+    camera.capture(2, timeout_s=TIMEOUT_S)
+    stop.assert_called_once_with("Scripted")
+
+
+def test_frames_left_in_the_buffer_are_not_taken_for_new_ones(bench, install):
+    camera = install(ScriptedCamera(bench.world))
+    camera._start(2)
+    while bench.core.isSequenceRunning():
+        pass  # the core has no event for it; pytest's time limit is the bound
+    assert bench.core.getRemainingImageCount() == 2
+    assert camera.capture(2, timeout_s=TIMEOUT_S)[:, 0, 0].tolist() == [3, 4]
+
+
 def test_a_region_of_interest_set_behind_our_back_is_noticed(bench, install):
     camera = install(ScriptedCamera(bench.world))
     bench.core.setROI("Scripted", 0, 0, 64, 32)
