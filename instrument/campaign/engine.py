@@ -39,6 +39,10 @@ from instrument.search.protocol import Observation
 
 LIVE_INTERVAL_S = 0.05
 INTERLOCK_POLL_S = 1.0
+MISSPECIFIED = (
+    "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
+    "use score.density: autoregressive"
+)
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
@@ -88,6 +92,7 @@ class Campaign:
             seed=self._config.search.seed,
         )
         self.space = self._recorded_space()
+        self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
         self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
@@ -168,11 +173,14 @@ class Campaign:
         self._tell(number, proposal, score, seconds)
 
     def _score(self, counts: np.ndarray) -> Score:
-        """Score with the campaign's one density; `auto` is settled by the first trial scored."""
+        """Score with the campaign's one density, settled by the first trial that is scored."""
         score = score_batch(counts, self._noise, self._config, density=self._density)
-        if self._density == "auto":
+        if not self._is_density_settled:
+            self._is_density_settled = True
             self._density = cast("DensityName", score.estimate.density)
             self._ledger.set_meta("density", self._density)
+            if score.estimate.diagnostics.get("is_misspecified"):
+                self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
         return score
 
     def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> np.ndarray:

@@ -190,7 +190,7 @@ def test_an_aborting_interlock_ends_the_campaign(config, ledger):
 
 
 def test_auto_settles_on_one_density_for_the_whole_campaign(tmp_path, ledger):
-    config = make_config(tmp_path, score={"density": "auto"})
+    config = make_config(tmp_path, score={"density": "auto-gaussian"})
     run(config, ledger)
     densities = {row.estimate["density"] for row in ledger.trials()}
     assert densities == {ledger.meta()["density"]} <= {"gaussian", "stationary"}
