@@ -1,0 +1,57 @@
+"""What a calibration noticed: a name a program can branch on, and a sentence for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+
+
+class Finding(StrEnum):
+    """Names of everything a calibration can notice without refusing."""
+
+    NEAR_ZERO = "near_zero"
+    SATURATED_LEVELS = "saturated_levels"
+    SATURATION_NOT_REACHED = "saturation_not_reached"
+    LAMP_FLICKER = "lamp_flicker"
+    LIGHT_DRIFT = "light_drift"
+    LIGHT_UNSTABLE = "light_unstable"
+    DARK_DRIFT = "dark_drift"
+    PIXEL_DRIFT = "pixel_drift"
+    NEIGHBOUR_CORRELATION = "neighbour_correlation"
+    DUAL_GAIN = "dual_gain"
+    MISFIT = "misfit"
+    NOT_LINEAR = "not_linear"
+    LINEARITY_UNKNOWN = "linearity_unknown"
+    DARK_CURRENT_UNKNOWN = "dark_current_unknown"
+    DARK_EXPOSURE_DIFFERS = "dark_exposure_differs"
+    READ_NOISE_BELOW_ROUNDING = "read_noise_below_rounding"
+    FEW_DARKS = "few_darks"
+    GAIN_UNCERTAIN = "gain_uncertain"
+    PIXEL_INTERPOLATION = "pixel_interpolation"
+    TELEGRAPH_PIXELS = "telegraph_pixels"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationWarning:
+    """One thing noticed: `name` to branch on, `sentence` with the number and the remedy."""
+
+    name: Finding
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.sentence}"
+
+
+class Defect(IntFlag):
+    """Classes of pixels that are not like the others; a pixel may have several."""
+
+    HOT = 1
+    DEAD = 2
+    NOISY = 4
+    TELEGRAPH = 8
+    STUCK = 16
+
+
+UNUSABLE = Defect.DEAD | Defect.TELEGRAPH | Defect.STUCK
+"""What a shot-plus-Gaussian model with the pixel's own parameters cannot describe; hot and noisy
+pixels it can, so they stay in use with their own dark current and read noise."""

@@ -1,0 +1,152 @@
+"""Gain from the photon-transfer curve: variance = K (mean - offset) + dark variance.
+
+Dark levels are points of the same line, so their error is shared as it should be. Weights are those
+of the model variance, never of the sample's (Gaussian-moment Fisher information, reference/noise.md
+section 3): var(V) = (2 v^2 / freedom + K^3 x / frames) / pixels, v = K x + c.
+
+Coupling between pixels moves shot noise from the variance into covariances with neighbours; their
+sum over 3 x 3 is what the pixel would have had alone, so K grows by sum / variance. That correction
+costs twice the scatter and is therefore made only when the correlation is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimation.calibration.moments import LevelMoments
+
+ITERATIONS = 4
+CORRELATION_SIGMAS = 5.0
+LEAST_CORRELATION = 0.001
+"""Neighbour correlation taken for real: this many standard errors, and at least this much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One level on the curve: averages over usable pixels, ADU and ADU^2."""
+
+    label: str
+    is_dark: bool
+    signal: float
+    signal_spread2: float
+    variance: float
+    freedom: float
+    frames: int
+    pixels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The fitted curve; `residuals` are relative, `errors` their standard errors."""
+
+    gain: float
+    gain_se: float
+    dark_variance: float
+    residuals: np.ndarray
+    errors: np.ndarray
+
+
+def make_point(level: LevelMoments, *, offset: np.ndarray, good: np.ndarray) -> Point:
+    """Return the level's averages over the `good` pixels."""
+    signal_map = level.mean - offset
+    noise = level.noise_variance(None if level.is_dark else signal_map)
+    signal = signal_map[good]
+    name = "dark" if level.is_dark else f"light {level.light}"
+    return Point(
+        label=f"{name} at {level.exposure_s:g} s",
+        is_dark=level.is_dark,
+        signal=float(signal.mean()),
+        signal_spread2=float(signal.var()),
+        variance=float(noise[good].mean()),
+        freedom=level.freedom,
+        frames=level.frames,
+        pixels=int(np.count_nonzero(good)),
+    )
+
+
+def fit_line(points: Sequence[Point], *, dark_spread2: float = 0.0) -> Line:
+    """Fit gain and dark variance; `dark_spread2` is the spread of dark variance over pixels."""
+    x = np.asarray([p.signal for p in points])
+    y = np.asarray([p.variance for p in points])
+    lit = x > 0.5 * x.max()
+    gain = float(np.mean(y[lit]) - np.min(y)) / float(np.mean(x[lit]))
+    constant = float(np.min(y))
+    errors2, spread = np.ones_like(x), 1.0
+    for _ in range(ITERATIONS):
+        errors2 = _errors2(points, max(gain, 1e-12), constant, dark_spread2)
+        weights = 1.0 / errors2
+        centre = weights @ x / weights.sum()
+        spread = weights @ (x - centre) ** 2
+        gain = float(weights @ ((x - centre) * y) / spread)
+        constant = float(weights @ (y - gain * x) / weights.sum())
+    model = gain * x + constant
+    return Line(
+        gain=gain,
+        gain_se=float(1.0 / np.sqrt(spread)),
+        dark_variance=constant,
+        residuals=(y - model) / model,
+        errors=np.sqrt(errors2) / model,
+    )
+
+
+def _errors2(
+    points: Sequence[Point], gain: float, constant: float, dark_spread2: float
+) -> np.ndarray:
+    found = []
+    for p in points:
+        shot = gain * max(p.signal, 0.0)
+        square = (shot + max(constant, 1.0 / 12.0)) ** 2 + gain**2 * p.signal_spread2 + dark_spread2
+        found.append((2 * square / p.freedom + gain**2 * shot / p.frames) / p.pixels)
+    return np.asarray(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """Neighbour correlation of the shot noise, and the factor it asks of the gain."""
+
+    correlation: float
+    correlation_se: float
+    factor: float
+    factor_se: float
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the correlation is beyond doubt and beyond `LEAST_CORRELATION`."""
+        sure = abs(self.correlation) > CORRELATION_SIGMAS * self.correlation_se
+        return sure and abs(self.correlation) > LEAST_CORRELATION
+
+
+def find_coupling(levels: Sequence[LevelMoments], darks: Sequence[LevelMoments]) -> Coupling | None:
+    """Return the coupling of the lit `levels`, None without frames that follow each other."""
+    dark = _average([d for d in darks if d.neighbours is not None])
+    shot, weights, errors2 = [], [], []
+    for level in levels:
+        if level.neighbours is None or dark is None:
+            continue
+        # overlapping differences share frames: their products' variances grow by 3/2
+        fewer = 1.0 if level.pairs == 1 else 1.5
+        shot.append(level.neighbours - dark)
+        weights.append(level.neighbour_pairs / fewer / level.neighbours[0] ** 2)
+        errors2.append(level.neighbours[0] ** 2 / level.neighbour_pairs * fewer)
+    if not shot:
+        return None
+    w = np.asarray(weights)
+    total = w @ np.asarray(shot)
+    scatter = float(np.sqrt(w**2 @ np.asarray(errors2)))  # of one lag's weighted covariance
+    return Coupling(
+        correlation=float((total[1] + total[2]) / 2 / total[0]),
+        correlation_se=scatter / np.sqrt(2) / float(total[0]),
+        factor=float(1 + 2 * total[1:].sum() / total[0]),
+        factor_se=2 * np.sqrt(4) * scatter / float(total[0]),
+    )
+
+
+def _average(levels: Sequence[LevelMoments]) -> np.ndarray | None:
+    if not levels:
+        return None
+    weights = np.asarray([level.neighbour_pairs for level in levels])
+    stack = np.asarray([level.neighbours for level in levels])
+    return np.asarray(weights @ stack / weights.sum())
