@@ -226,8 +226,17 @@ class Bench:
     # ---- light
 
     @contextmanager
-    def illuminated(self, *, stopwatch: Stopwatch) -> Iterator[None]:
+    def illuminated(
+        self, *, stopwatch: Stopwatch, levels: Mapping[str, float] | None = None
+    ) -> Iterator[None]:
         """Light on for the length of the block, off and verified off afterwards, come what may.
+
+        Parameters
+        ----------
+        stopwatch
+            Takes the seconds.
+        levels
+            Level by role of light; by default the bench file's, or the design's.
 
         Raises
         ------
@@ -239,11 +248,13 @@ class Bench:
             yield
             return
         self.check_interlocks()
+        asked = self._light_level if levels is None else levels
+        for role in lights:
+            self._check(role, asked[role])
         try:
             with stopwatch.measure("light"):
                 for role, light in lights.items():
-                    self._check(role, self._light_level[role])
-                    light.start(self._light_level[role])
+                    light.start(asked[role])
                     light.wait(timeout_s=LIGHT_TIMEOUT_S)
             with stopwatch.measure("settle"):
                 self._settle(lights)
