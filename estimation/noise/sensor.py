@@ -14,6 +14,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,14 +28,11 @@ from estimation.errors import (
     InvalidMeasurements,
     SaturatedMeasurements,
 )
-from estimation.noise.arrays import as_floating
+from estimation.noise.arrays import as_means
 from estimation.noise.checks import check_counts
-from estimation.noise.closed_form import (
-    ROUNDING_VARIANCE,
-    entropy_from_noisy_electrons,
-    gaussian_entropy_bits,
-)
+from estimation.noise.closed_form import ROUNDING_VARIANCE
 from estimation.noise.identity import mismatches
+from estimation.noise.lookup import EntropyLookUp
 from estimation.noise.protocol import FixedPattern
 
 MAX_CLIPPED_FRACTION = 0.01
@@ -259,13 +257,22 @@ class SensorNoise:
         """Return `(counts - offset) / gain`, e-: collected charge, dark electrons included."""
         return (np.asarray(counts, dtype=np.float64) - self.offset) / self.gain
 
-    def entropy_map(self, measurements: np.ndarray) -> np.ndarray:
-        """Return bits per pixel from single noisy counts; bias: `estimation.noise.closed_form`."""
-        return entropy_from_noisy_electrons(
-            self.electrons(measurements),
+    @cached_property
+    def _entropies(self) -> EntropyLookUp:
+        return EntropyLookUp.of_read_out(
             gain=self.gain,
-            read_variance_e2=np.square(self.read_noise),
+            offset=self.offset,
+            read_noise=self.read_noise,
+            top_adu=self.clip_level_adu,
         )
+
+    def entropy_map(self, measurements: np.ndarray) -> np.ndarray:
+        """Return bits per pixel from single noisy counts: unbiased over pixels, not for each.
+
+        One pixel's number is noise around its entropy, and far from it in the dark; means over
+        pixels, or over frames, are what it is made for (`estimation.noise.table`).
+        """
+        return self._entropies.of_counts(np.asarray(measurements))
 
     def conditional_entropy(self, measurements: np.ndarray) -> np.ndarray:
         """Return H(Y|X) of each image from single noisy frames.
@@ -287,24 +294,24 @@ class SensorNoise:
         """
         counts = np.asarray(measurements)
         self.check(counts)
-        usable = self.fixed_pattern(*counts.shape[-2:]).usable
-        return np.asarray(self.entropy_map(counts).mean(axis=(-2, -1), where=usable))
+        bits = self.entropy_map(counts)
+        if self.defects is None:
+            return np.asarray(bits.mean(axis=(-2, -1)))
+        return np.asarray(bits.mean(axis=(-2, -1), where=~self.defects))
 
     def entropy_at(self, mean_electrons: Any) -> Any:
         """Return h(Y|mean) where the mean is known (a twin), bits; NumPy or JAX, differentiable.
 
-        `mean_electrons` is what a pixel of responsivity 1 collects from the scene, e-.
+        `mean_electrons` is what a pixel of responsivity 1 collects from the scene, e-, 0 or more.
         """
-        array_module, mean_e = as_floating(mean_electrons)
+        array_module, mean_e, normal_cdf = as_means(mean_electrons)
 
         def cast(parameter: Any) -> Any:
             return array_module.asarray(parameter, dtype=mean_e.dtype)
 
         responsivity = 1.0 if self.responsivity is None else cast(self.responsivity)
         collected_e = mean_e * responsivity + cast(self.dark_electrons)
-        read_variance_e2 = cast(np.square(self.read_noise))
-        variance = cast(np.square(self.gain)) * (collected_e + read_variance_e2) + ROUNDING_VARIANCE
-        return gaussian_entropy_bits(variance, array_module=array_module)
+        return self._entropies.at_mean(collected_e, array_module, normal_cdf)
 
     def variance(self, measurements: np.ndarray) -> np.ndarray:
         """Return the noise variance of every count, ADU^2."""

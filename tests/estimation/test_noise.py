@@ -1,12 +1,9 @@
-"""Noise models against exact sums over Poisson x Gaussian, and what they refuse."""
+"""Noise models: what they draw, keep and refuse. Their entropies: `test_noise_entropy`."""
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
-from scipy.special import ndtr
-from scipy.stats import poisson
 
 from estimation import (
     CalibrationMismatch,
@@ -18,57 +15,6 @@ from estimation import (
     SaturatedMeasurements,
     SensorNoise,
 )
-
-GAIN, OFFSET = 2.17, 100
-
-
-def exact_counts(mean_e: float, read_noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return all counts of a pixel and their probabilities, by direct summation."""
-    electrons = np.arange(int(mean_e + 12 * np.sqrt(mean_e) + 30))
-    top = int(GAIN * electrons[-1] + 12 * GAIN * read_noise)
-    counts = np.arange(-OFFSET, top)
-    edge = (counts[:, None] - GAIN * electrons) / (GAIN * read_noise)
-    half = 0.5 / (GAIN * read_noise)
-    return counts + OFFSET, (ndtr(edge + half) - ndtr(edge - half)) @ poisson.pmf(electrons, mean_e)
-
-
-def discrete_entropy(probability: np.ndarray) -> float:
-    positive = probability[probability > 0]
-    return float(-(positive * np.log2(positive)).sum())
-
-
-# Tolerances are the table in `estimation.noise.closed_form`, rounded up.
-@pytest.mark.parametrize(
-    ("mean_e", "tolerance"),
-    [(1, 0.05), (3, 0.02), (5, 0.015), (10, 0.002), (20, 1e-4), (100, 1e-4), (1000, 1e-4)],
-)
-def test_expected_conditional_entropy_is_the_exact_entropy(mean_e, tolerance):
-    counts, probability = exact_counts(mean_e, 1.4)
-    noise = SensorNoise(gain=GAIN, offset=OFFSET, read_noise=1.4)
-    expected = float(probability @ noise.entropy_map(counts))
-    assert expected == pytest.approx(discrete_entropy(probability), abs=tolerance)
-
-
-def test_read_shot_and_rounding_noise_add_as_variances():
-    noise = SensorNoise(gain=2.0, read_noise=3.0)
-    # 2^2 (16 + 3^2) + 1/12 = 100.0833 ADU^2; Cover & Thomas (2006), example 8.1.2
-    assert noise.entropy_at(16.0) == pytest.approx(0.5 * np.log2(2 * np.pi * np.e * 100.08333333))
-
-
-def test_entropy_at_has_the_derivative_of_the_closed_form():
-    noise = SensorNoise(gain=2.0, read_noise=3.0)
-    slope = jax.grad(noise.entropy_at)(jax.numpy.float32(16.0))
-    # d/dmean of 1/2 log2(K^2 (mean + s^2) + 1/12); float32 has 1e-7
-    assert float(slope) == pytest.approx(4.0 / (2 * np.log(2) * 100.0833333), rel=1e-5)
-
-
-def test_poisson_entropy_at_100_photons_is_the_published_value():
-    counts = np.arange(400)
-    probability = poisson.pmf(counts, 100)
-    # reference/information.md, 1.10: 3.72069 nats
-    assert float(probability @ PoissonNoise().entropy_map(counts)) == pytest.approx(
-        3.72069 / np.log(2), abs=2e-4
-    )
 
 
 def test_conditional_entropy_has_one_number_per_image(rng):
