@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from estimation.errors import EstimationError, InvalidMeasurements
 from estimation.information import (
@@ -42,6 +42,12 @@ class DesignComparison:
         Share of bootstrap resamples of the objects in which a design is the best; sums to one.
     confidence
         Of the intervals, each pair by itself.
+    remaining_gap
+        What each design's bound may still lose by longer training, bits/measurement; 0 for
+        densities that are not trained.
+    is_better
+        [a, b] is true where design a beats design b at `confidence` even if all that training may
+        still take away comes off a. Elsewhere no ranking should be reported.
     """
 
     names: tuple[str, ...]
@@ -53,6 +59,8 @@ class DesignComparison:
     high: Float64[np.ndarray, "designs designs"]
     probability_best: Float64[np.ndarray, " designs"]
     confidence: float
+    remaining_gap: Float64[np.ndarray, " designs"]
+    is_better: Bool[np.ndarray, "designs designs"]
 
     @property
     def best(self) -> str:
@@ -117,11 +125,9 @@ def compare_designs(
     estimates = estimate_all(density)
     if len({e.density for e in estimates.values()}) > 1:
         estimates = estimate_all(_common_density(estimates))
-    values = np.stack([
-        e.per_object_bits * (np.size(batches[name]) / numbers[name])
-        for name, e in estimates.items()
-    ])
-    return _compare(names, estimates, values, seed=seed, confidence=confidence)
+    sizes = np.array([np.size(batches[name]) / numbers[name] for name in estimates])
+    values = np.stack([e.per_object_bits for e in estimates.values()]) * sizes[:, None]
+    return _compare(names, estimates, values, sizes, seed=seed, confidence=confidence)
 
 
 def _common_density(estimates: Mapping[str, InformationEstimate]) -> str:
@@ -134,6 +140,7 @@ def _compare(
     names: tuple[str, ...],
     estimates: Mapping[str, InformationEstimate],
     values: Float64[np.ndarray, "designs objects"],
+    sizes: Float64[np.ndarray, " designs"],
     *,
     seed: int,
     confidence: float,
@@ -148,6 +155,8 @@ def _compare(
             low[a, b], high[a, b] = widened_quantiles(
                 means[a] - means[b], difference[a, b], objects=objects, confidence=confidence
             )
+    gaps = np.array([e.diagnostics.get("remaining_gap_bits", 0.0) for e in estimates.values()])
+    gaps = gaps * sizes
     return DesignComparison(
         names=names,
         estimates=estimates,
@@ -158,4 +167,6 @@ def _compare(
         high=high,
         probability_best=np.bincount(means.argmax(axis=0), minlength=designs) / means.shape[1],
         confidence=confidence,
+        remaining_gap=gaps,
+        is_better=low > gaps[:, None],
     )

@@ -80,7 +80,7 @@ class AutoregressiveMixture:
         one fit; used where its shapes agree. A warm start takes `warm_steps` steps.
     """
 
-    steps: int = 2000
+    steps: int = 1200
     components: int = 10
     neighbours: int = 60
     reach: int = 20
@@ -88,7 +88,7 @@ class AutoregressiveMixture:
     layers: int = 3
     batch: int = 2048
     rate: float = 2e-3
-    patience: int = 10
+    patience: int = 5
     seed: int = 0
     start: Any = None
     warm_steps: int = 200

@@ -29,6 +29,7 @@ SMALLEST_VARIANCE = 0.05
 
 RIDGE = 1e-3
 REGRESSION_PIXELS = 2**17
+CORRELATION_VALUES = 2**20
 
 Offsets = Int[np.ndarray, "neighbours 3"]
 
@@ -247,13 +248,13 @@ def causal_offsets(
 def _correlation(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Autocorrelation over (shot, row, column) lags; negative lags at the end of the axes."""
     flat = (rows - rows.mean(axis=0)).reshape(-1, *shape)
-    flat = flat[:: max(1, flat.size // 2**22)]
+    flat = flat[:: max(1, flat.size // CORRELATION_VALUES)]
     padded = [2 * size - 1 for size in shape]
     power = np.zeros(padded)
     for start in range(0, len(flat), 64):
         waves = np.fft.fftn(flat[start : start + 64], padded, axes=(1, 2, 3))
         power += np.square(np.abs(waves)).sum(axis=0)
-    pairs = np.fft.ifftn(np.abs(np.fft.fftn(np.ones(shape), padded)) ** 2).real
+    pairs = np.fft.ifftn(np.abs(np.fft.fftn(np.ones(shape), padded, axes=(0, 1, 2))) ** 2).real
     covariance = np.fft.ifftn(power).real / np.maximum(np.rint(pairs), 1)
     return covariance / max(float(covariance[0, 0, 0]), 1e-12)
 

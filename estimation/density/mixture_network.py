@@ -79,13 +79,13 @@ def log_mass(middle: Any, half_width: Any, end: Any, mean: Any, log_sigma: Any) 
     sinhc = jnp.where(tilt < 0.1, tilt**2 / 6, _log_sinhc(jnp.maximum(tilt, 0.1)))
     narrow = -0.5 * z**2 - LOG_ROOT_2PI + jnp.log(slim) + sinhc - slim**2 / 24
     wide_width = jnp.where(is_narrow, 1.0, width)
-    near, far = log_ndtr(0.5 * wide_width - z), log_ndtr(-0.5 * wide_width - z)
-    wide = near + jnp.log1p(-jnp.exp(far - near))
-    inside = jnp.where(is_narrow, narrow, wide)
-    # the open side of an end bin
-    edge = (middle - mean) * inverse - end * half_width * inverse
-    open_ended = log_ndtr(-end * edge)
-    return jnp.where(end == 0.0, inside, open_ended)
+    # an end bin has only one side: the other one is open
+    side = half_width * inverse - end * (middle - mean) * inverse
+    near = log_ndtr(jnp.where(end == 0.0, 0.5 * wide_width - z, side))
+    far = log_ndtr(-0.5 * wide_width - z)
+    is_inside = end == 0.0
+    ratio = jnp.exp(jnp.where(is_inside, far - near, -jnp.inf))
+    return jnp.where(is_narrow & is_inside, narrow, near + jnp.log1p(-ratio))
 
 
 def _log_sinhc(x: Any) -> Any:

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 STEPS_AT_ONCE = 100
 
+BLIND_HIDDEN, BLIND_STEPS = 16, 600
+"""Width and steps where there are no earlier pixels to learn from (frames of one pixel)."""
+
+SMALL_GAIN_NATS = 2e-4
+"""A smaller gain does not count against patience."""
+
 
 def train(
     family: AutoregressiveMixture, prepared: _Prepared, objects: np.ndarray, *, stream: int
@@ -50,12 +56,13 @@ def train(
     log_sigma = predictor.log_sigma
     centre, spread = float(own.middle.mean()), float(own.middle.std()) + 1e-6
     dark = float(np.quantile(own.middle[:, :1], 0.01))
+    sees = len(offsets) > 0
     design = network.Architecture(
         shape=prepared.shape,
         neighbours=len(offsets),
         components=family.components,
-        hidden=family.hidden,
-        layers=family.layers,
+        hidden=family.hidden if sees else BLIND_HIDDEN,
+        layers=family.layers if sees else 1,
         is_counts=prepared.is_counts,
         has_log=prepared.is_counts and float(np.ptp(own.middle)) > LOG_CHANNEL_FROM,
         batch=family.batch,
@@ -92,6 +99,7 @@ def train(
     patches[: len(chosen)] = chosen
     pixels = _padded(own, guesses, all_patches)
     steps = family.warm_steps if warm else family.steps
+    steps = steps if sees else min(steps, BLIND_STEPS)
     schedule = network.Schedule(
         np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps)
     )
@@ -115,9 +123,9 @@ def train(
         taken += STEPS_AT_ONCE
         nats = judge(parameters)
         curve.append((taken, nats))
-        since += 1
+        since = 0 if nats < best_nats - SMALL_GAIN_NATS else since + 1
         if nats < best_nats:
-            best_nats, best, since = nats, _to_host(parameters), 0
+            best_nats, best = nats, _to_host(parameters)
     fitted = FittedAutoregressive(
         stabiliser=prepared.stabiliser,
         predictor=predictor,
