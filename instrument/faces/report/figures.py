@@ -6,52 +6,47 @@ scheme, the dark one and the printer. Nothing of matplotlib's global state is us
 
 from __future__ import annotations
 
-import base64
-import io
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from instrument.campaign.ledger import TrialRow
+from instrument.faces.page_style import (
+    BEST,
+    CONFIRM,
+    FAILED,
+    FAINT,
+    INK,
+    LINE,
+    SEARCH,
+    WIDTH_IN,
+    drawing,
+    gradient,
+    png_uri,
+    reduced,
+    svg,
+)
 from instrument.faces.report.summary import Measured, error_between_designs
 
-# Stand-ins that matplotlib writes and `_themed` replaces by the page's variables.
-_STAND_INS = {
-    "--ink": "#010203",
-    "--faint": "#020304",
-    "--line": "#030405",
-    "--search": "#040506",
-    "--confirm": "#050607",
-    "--failed": "#060708",
-    "--best": "#070809",
-}
-_INK, _FAINT, _LINE, _SEARCH, _CONFIRM, _FAILED, _BEST = _STAND_INS.values()
-_PHASES = {"initial": (_INK, "s"), "search": (_SEARCH, "o"), "confirm": (_CONFIRM, "D")}
-_OTHER_PHASE = (_FAINT, "v")
-_WIDTH_IN = 9.2
+_PHASES = {"initial": (INK, "s"), "search": (SEARCH, "o"), "confirm": (CONFIRM, "D")}
+_OTHER_PHASE = (FAINT, "v")
 _FEW_COMPONENTS = 40  # more are drawn as a line without labels
 _LONG_LABEL = 6  # letters; longer ones stand upright,
 _LONGEST_LABEL = 14  # and the longest are cut, for they would leave no room to draw
 _PHASE_COLORMAP = "twilight_shifted"  # cyclic, as phase is
-_LONGEST_SIDE_PX = 768
 _PERCENTILES = (0.5, 99.9)  # a hot pixel must not set the contrast
 
 
 def history_svg(trials: Sequence[TrialRow], best: Measured | None) -> Markup:
     """Draw bits per pixel by trial, with standard errors; failed trials on the axis."""
-    with _drawing("history"):
-        figure = Figure((_WIDTH_IN, 3.3), layout="constrained")
+    with drawing("history"):
+        figure = Figure((WIDTH_IN, 3.3), layout="constrained")
         axes = figure.add_subplot()
         if best is not None:
             _mark_best(axes, best)
@@ -61,47 +56,46 @@ def history_svg(trials: Sequence[TrialRow], best: Measured | None) -> Markup:
         _draw_failed(axes, [row.number for row in trials if row.state == "failed"])
         axes.set(xlabel="trial", ylabel="bits per pixel")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.grid(axis="y", color=_LINE, linewidth=0.8)
+        axes.grid(axis="y", color=LINE, linewidth=0.8)
         figure.legend(loc="outside upper left", ncols=6, frameon=False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def design_svg(
     parameter: dict[str, Any], first: Sequence[float] | None, best: Sequence[float] | None
 ) -> Markup:
     """Draw the components of one parameter, first design beside best one, within its bounds."""
-    with _drawing(f"design-{parameter['name']}"):
+    with drawing(f"design-{parameter['name']}"):
         n = len(parameter["labels"])
         figure = Figure((design_width_in(n), 2.6), layout="constrained")
         axes = figure.add_subplot()
         draw = _draw_bars if n <= _FEW_COMPONENTS else _draw_lines
         draw(axes, parameter["labels"], {"first": first, "best": best})
-        axes.axhline(0, color=_LINE, linewidth=0.8)
+        axes.axhline(0, color=LINE, linewidth=0.8)
         axes.set_ylim(parameter["lower"] * 1.02, parameter["upper"] * 1.02)
         axes.set(title=parameter["name"], ylabel=parameter["unit"])
-        axes.grid(axis="y", color=_LINE, linewidth=0.8)
-        return _svg(figure)
+        axes.grid(axis="y", color=LINE, linewidth=0.8)
+        return svg(figure)
 
 
 def design_width_in(components: int) -> float:
     """Width of a parameter's drawing, inches."""
-    return float(np.clip(1.3 + 0.45 * components, 2.0, _WIDTH_IN))
+    return float(np.clip(1.3 + 0.45 * components, 2.0, WIDTH_IN))
 
 
 def frame_uri(frame: NDArray[np.uint16], *, low_adu: float, high_adu: float) -> str:
     """Return a frame as a grey PNG, black at `low_adu`, white at `high_adu`."""
-    return _png_uri(_reduced(frame), cmap="gray", vmin=low_adu, vmax=high_adu)
+    return png_uri(reduced(frame), cmap="gray", vmin=low_adu, vmax=high_adu)
 
 
 def pattern_uri(levels: NDArray[np.uint8]) -> str:
     """Return grey levels of a modulator as the colours of a phase, one turn for 256 levels."""
-    return _png_uri(levels, cmap=_PHASE_COLORMAP, vmin=0, vmax=255)
+    return png_uri(levels, cmap=_PHASE_COLORMAP, vmin=0, vmax=255)
 
 
 def phase_gradient() -> str:
     """Return the CSS gradient of one turn of phase."""
-    colours = map(to_hex, mpl.colormaps[_PHASE_COLORMAP](np.linspace(0, 1, 17)))
-    return f"linear-gradient(to right, {', '.join(colours)})"
+    return gradient(_PHASE_COLORMAP)
 
 
 def contrast_adu(frames: Sequence[NDArray[np.uint16]]) -> tuple[float, float]:
@@ -115,11 +109,11 @@ def contrast_adu(frames: Sequence[NDArray[np.uint16]]) -> tuple[float, float]:
 
 
 def _mark_best(axes: Axes, best: Measured) -> None:
-    axes.axhline(best.bits_per_pixel, color=_BEST, linewidth=1, linestyle="--", zorder=1)
+    axes.axhline(best.bits_per_pixel, color=BEST, linewidth=1, linestyle="--", zorder=1)
     numbers = [row.number for row in best.rows]
     bits = [row.estimate["bits_per_pixel"] for row in best.rows]
     axes.plot(
-        numbers, bits, "o", markersize=10, markerfacecolor="none", markeredgecolor=_BEST,
+        numbers, bits, "o", markersize=10, markerfacecolor="none", markeredgecolor=BEST,
         markeredgewidth=1.5, label="best design", zorder=4,
     )  # fmt: skip
 
@@ -137,7 +131,7 @@ def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow]) -> None:
 def _draw_failed(axes: Axes, numbers: Sequence[int]) -> None:
     if numbers:
         axes.plot(
-            numbers, np.zeros(len(numbers)), "x", color=_FAILED, markersize=7, markeredgewidth=2,
+            numbers, np.zeros(len(numbers)), "x", color=FAILED, markersize=7, markeredgewidth=2,
             transform=axes.get_xaxis_transform(), clip_on=False, label="failed", zorder=5,
         )  # fmt: skip
 
@@ -147,9 +141,9 @@ def _draw_bars(
 ) -> None:
     places = np.arange(len(labels))
     if (best := designs["best"]) is not None:
-        axes.bar(places, best, 0.55, color=_SEARCH)
+        axes.bar(places, best, 0.55, color=SEARCH)
     if (first := designs["first"]) is not None:
-        axes.hlines(first, places - 0.38, places + 0.38, color=_FAINT, linewidth=2.5)
+        axes.hlines(first, places - 0.38, places + 0.38, color=FAINT, linewidth=2.5)
     is_long = max(map(len, labels)) > _LONG_LABEL and len(labels) > 1
     axes.set_xticks(places, list(map(_shortened, labels)), rotation=90 if is_long else 0)
     axes.tick_params(axis="x", length=0)
@@ -159,7 +153,7 @@ def _draw_bars(
 def _draw_lines(
     axes: Axes, labels: Sequence[str], designs: dict[str, Sequence[float] | None]
 ) -> None:
-    for colour, values in ((_FAINT, designs["first"]), (_SEARCH, designs["best"])):
+    for colour, values in ((FAINT, designs["first"]), (SEARCH, designs["best"])):
         if values is not None:
             axes.step(range(len(labels)), values, where="mid", color=colour)
     axes.set_xlabel(f"component, {labels[0]} to {labels[-1]}")
@@ -168,67 +162,3 @@ def _draw_lines(
 def _shortened(label: str) -> str:
     is_short = len(label) <= _LONGEST_LABEL
     return label if is_short else label[: _LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-# ---- from matplotlib to markup
-
-
-@contextmanager
-def _drawing(name: str) -> Iterator[None]:
-    """Draw in our own style whatever the user's, and leave the user's as it was."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update({
-            "axes.edgecolor": _LINE,
-            "axes.facecolor": "none",
-            "axes.labelcolor": _INK,
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlecolor": _INK,
-            "axes.titlesize": "medium",
-            "axes.axisbelow": True,
-            "figure.facecolor": "none",
-            "font.size": 9,
-            "legend.labelcolor": _INK,
-            "svg.fonttype": "none",  # text stays text, in the page's font
-            "svg.hashsalt": name,  # the same run gives the same file
-            "text.parse_math": False,  # a label is a label, whatever it holds
-            "xtick.color": _LINE,
-            "xtick.labelcolor": _INK,
-            "ytick.color": _LINE,
-            "ytick.labelcolor": _INK,
-        })
-        yield
-
-
-def _svg(figure: Figure) -> Markup:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return Markup(_themed(text))  # noqa: S704 - matplotlib escapes every text it draws
-
-
-def _themed(svg: str) -> str:
-    for variable, stand_in in _STAND_INS.items():
-        svg = svg.replace(stand_in, f"var({variable})")
-    return svg
-
-
-def _png_uri(pixels: NDArray[Any], *, cmap: str, vmin: float, vmax: float) -> str:
-    buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png", cmap=cmap, vmin=vmin, vmax=vmax)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _reduced(frame: NDArray[np.uint16]) -> NDArray[np.floating | np.uint16]:
-    """Bin a large frame, so that the report stays small."""
-    step = -(-max(frame.shape) // _LONGEST_SIDE_PX)
-    if step == 1:
-        return frame
-    height, width = (side // step for side in frame.shape)
-    blocks = frame[: height * step, : width * step].reshape(height, step, width, step)
-    return blocks.mean(axis=(1, 3))

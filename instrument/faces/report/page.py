@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from instrument.bench.patterns import render_patterns
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
+from instrument.faces.page_style import environment
 from instrument.faces.report import figures
 from instrument.faces.report.summary import (
     Measured,
@@ -45,7 +44,8 @@ def write_report(run_dir: Path) -> Path:
         If there is no readable ledger.
     """
     with Ledger.open(run_dir) as ledger:
-        page = _environment().get_template("report.html.j2").render(_content(ledger))
+        template = environment(Path(__file__).parent).get_template("report.html.j2")
+        page = template.render(_content(ledger))
     file = run_dir / REPORT_FILE
     file.write_text(page, encoding="utf-8")
     return file
@@ -170,60 +170,3 @@ def _device(entry: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     roles = config.get("bench", {}).get("roles", {})
     names = [name for name, role in roles.items() if role.get("device") == entry.get("name")]
     return {**entry, "roles": names}
-
-
-# ---- how values are written
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        duration=_duration, plain=_plain, moment=_moment, words=lambda text: text.replace("_", " ")
-    )
-    return environment
-
-
-def _duration(seconds: float | None) -> str:
-    """Write seconds as people say them."""
-    if seconds is None:
-        return "\N{EN DASH}"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _moment(text: str | None) -> str:
-    """Write an ISO 8601 moment without its fractions."""
-    if not text:
-        return "\N{EN DASH}"
-    try:
-        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
-    except ValueError:
-        return text
-
-
-def _plain(value: Any) -> str:
-    """Write a plain value on one line."""
-    if value is None or value in ({}, []):
-        return "\N{EN DASH}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
-    if isinstance(value, (list, tuple)):
-        return (
-            " to ".join(map(_plain, value)) if _is_range(value) else ", ".join(map(_plain, value))
-        )
-    return str(value)
-
-
-def _is_range(value: Sequence[Any]) -> bool:
-    return len(value) == 2 and all(isinstance(end, int | float) for end in value)
