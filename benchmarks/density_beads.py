@@ -34,7 +34,10 @@ def main() -> int:
             rng = np.random.default_rng(3)
             mean = lenslet_beads(lenses, fill, train + test, rng)
             ensemble = prepare(as_measurements(rng.poisson(mean)), noise, patch=24, seed=0)
-            fit_on, test_on = ensemble.take(np.arange(train)), ensemble.take(np.arange(train, train + test))
+            fit_on, test_on = (
+                ensemble.take(np.arange(train)),
+                ensemble.take(np.arange(train, train + test)),
+            )
             noise_bits = float(poisson_entropy_bits(mean[train:]).mean())
             with stopwatch() as fit_s:
                 fitted = family.fit(fit_on)

@@ -5,7 +5,8 @@
 >>> noise = SensorNoise(gain=2.17, offset=100.0, read_noise=1.4, bit_depth=12)
 >>> rng = np.random.default_rng(0)
 >>> brightness = rng.uniform(50.0, 500.0, size=(200, 1, 1)) * np.ones((8, 8))
->>> estimate = estimate_information(noise.sample(brightness, rng), noise, density="gaussian", patch=4)
+>>> counts = noise.sample(brightness, rng)
+>>> estimate = estimate_information(counts, noise, density="gaussian", patch=4)
 >>> 0.1 < estimate.bits_per_pixel < 1.0
 True
 """

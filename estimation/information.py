@@ -29,8 +29,8 @@ from estimation.density import (
     cross_fit,
     lowest,
 )
-from estimation.ensemble import Ensemble, as_measurements, as_real_shots, cut_patches, prepare
 from estimation.density.clipping import check_unclipped
+from estimation.ensemble import Ensemble, as_measurements, as_real_shots, cut_patches, prepare
 from estimation.errors import (
     EstimationError,
     InvalidMeasurements,

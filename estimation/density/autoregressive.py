@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import logsumexp
+from scipy.special import softmax
 
 from estimation.density.clipping import MAX_CLIPPED_FRACTION, clipped_fraction
 from estimation.density.gaussian import FullGaussian
@@ -166,7 +166,7 @@ class AutoregressiveMixture:
                 f"density 'autoregressive': {prepared.rows.middle.shape[0]} objects came, at least "
                 f"{MIN_OBJECTS} are needed; capture more objects, or use density='stationary'"
             )
-        from estimation.density.training import train  # noqa: PLC0415 - loads JAX
+        from estimation.density.training import train  # loads JAX
 
         return train(self, prepared, objects, stream=stream)
 
@@ -253,14 +253,14 @@ class FittedAutoregressive:
         self, rows: Rows, guesses: np.ndarray | None = None
     ) -> Float64[np.ndarray, " objects"]:
         """Return nats per patch value of each object, in stabilised units."""
-        from estimation.density.training import score_rows  # noqa: PLC0415 - loads JAX
+        from estimation.density.training import score_rows  # loads JAX
 
         guesses = self.predictor.predict(rows.middle) if guesses is None else guesses
         return score_rows(self, rows, guesses)
 
 
 def gaussian_scores(ensemble: Ensemble) -> list[DensityScore]:
-    """Return the scores of the Gaussian densities that the data suffice for and that may be used."""
+    """Return the scores of the Gaussian densities that the data suffice for and admit."""
     if clipped_fraction(ensemble) > MAX_CLIPPED_FRACTION:
         return []
     scores = []
@@ -288,7 +288,7 @@ def residual_mixture(
     for _ in range(EM_STEPS):
         deviation = z[:, None] - mean
         terms = logit - log_sigma - 0.5 * np.square(deviation * np.exp(-log_sigma))
-        share = np.exp(terms - logsumexp(terms, axis=1, keepdims=True))
+        share = softmax(terms, axis=1)
         weight = share.sum(axis=0) + 1e-3
         mean = (share * z[:, None]).sum(axis=0) / weight
         spread = (share * np.square(z[:, None] - mean)).sum(axis=0) / weight
@@ -303,4 +303,3 @@ def _some(objects: np.ndarray, ensemble: Ensemble, *, seed: list[int]) -> np.nda
     number = min(len(objects), max(8, 2 * VALIDATION_PIXELS // per_object))
     rng = np.random.default_rng(seed)
     return np.sort(rng.choice(objects, size=number, replace=False))
-

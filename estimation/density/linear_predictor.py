@@ -39,7 +39,7 @@ class LinearPredictor(Protocol):
 
     @property
     def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
-        """ln of the standard deviation of each pixel given the earlier ones."""
+        """Logarithm of the standard deviation of each pixel given the earlier ones."""
         ...
 
     def predict(self, rows: np.ndarray) -> Float32[np.ndarray, "objects positions patch_values"]:
@@ -166,9 +166,9 @@ def _fit_window(
     centred = (rows - mean).reshape(-1, *shape)
     picture = centred[: max(1, REGRESSION_PIXELS // int(np.prod(shape)))]
     columns = np.zeros((len(offsets), *picture.shape))
-    for column, offset in zip(columns, offsets, strict=True):
+    for i, offset in enumerate(offsets):
         to, source = shifted(shape, offset)
-        column[to] = picture[source]
+        columns[i][to] = picture[source]
     flat, target = columns.reshape(len(offsets), -1), picture.reshape(-1)
     gram = flat @ flat.T
     ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1.0)
@@ -199,7 +199,7 @@ def shrunk_mean(rows: np.ndarray) -> Float64[np.ndarray, "positions patch_values
 
 
 def lag_numbers(shape: tuple[int, int, int]) -> np.ndarray:
-    """Number every pair of patch values by shots and distance: equal lags, equal number."""
+    """Return one number for all pairs of patch values of equal shots and distance."""
     _, rows, columns = shape
     shot, row, column = (i.ravel() for i in np.indices(shape))
     number = shot[:, None] * shape[0] + shot

@@ -117,7 +117,7 @@ def initial_parameters(
 
 
 def feature_count(design: Architecture) -> int:
-    """Number of inputs of the network."""
+    """Return the number of inputs of the network."""
     channels = 2 + design.has_log
     return channels * design.neighbours + 3 * EDGE_CLASSES + design.shape[0] + 2
 
@@ -172,11 +172,7 @@ def _features(
         for here, step in zip((shot, row, column), statics.offsets.T, strict=True)
     )
     inside = (
-        (at_shot >= 0)
-        & (at_row >= 0)
-        & (at_row < height)
-        & (at_column >= 0)
-        & (at_column < width)
+        (at_shot >= 0) & (at_row >= 0) & (at_row < height) & (at_column >= 0) & (at_column < width)
     )
     index = jnp.where(inside, (at_shot * height + at_row) * width + at_column, 0)
     seen = pixels.middle[patch[:, None], index]
@@ -240,7 +236,7 @@ def train_steps(
     patches: Any,
     n_patches: Any,
 ) -> tuple[Parameters, Any, Any]:
-    """Take `design.steps_at_once` steps on the first `n_patches` of `patches`; return the losses."""
+    """Take `design.steps_at_once` steps on the first `n_patches` of `patches`; return losses."""
     values = math.prod(design.shape)
     optimizer = _optimizer()
 

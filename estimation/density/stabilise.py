@@ -38,9 +38,9 @@ class Targets:
         Half the width of the bin; 0 for real values.
     is_lowest, is_highest
         Bins without lower or upper end.
-    log_slope
-        ln dt/dv of real values; ln of the bin width in values of counts: subtract it from the
-        negative log-likelihood in `t` to have the one in the measure of `Ensemble.values`.
+    nats_to_values
+        What to add to the negative log-likelihood in `t` (of a bin: its probability) to have the
+        one in the measure of `Ensemble.values`.
     """
 
     middle: Float64[np.ndarray, "objects shots height width"]

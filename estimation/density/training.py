@@ -76,8 +76,9 @@ def train(
         log_zero=np.float32(dark - 1.0),
     )
     residuals = ((own.middle - guesses) * np.exp(-log_sigma)).ravel()
-    warm = earlier is not None and earlier.design == design
-    if warm:
+    warm = False
+    if earlier is not None and earlier.design == design:
+        warm = True
         parameters = jax.tree.map(jnp.asarray, earlier.parameters)
     else:
         rng = np.random.default_rng([family.seed, stream, 2])
@@ -100,9 +101,7 @@ def train(
     pixels = _padded(own, guesses, all_patches)
     steps = family.warm_steps if warm else family.steps
     steps = steps if sees else min(steps, BLIND_STEPS)
-    schedule = network.Schedule(
-        np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps)
-    )
+    schedule = network.Schedule(np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps))
     moments = network.initial_moments(parameters)
     best_nats, best, since = judge(parameters), _to_host(parameters), 0
     curve = [(0, best_nats)]
@@ -202,9 +201,7 @@ def _padded(rows: Rows, guesses: np.ndarray, patches: int) -> network.Pixels:
     half = -(-patches // 2) if len(rows.middle) * rows.middle.shape[1] <= -(-patches // 2) else 0
     size = max(half + rows.middle.shape[1], len(rows.middle) * rows.middle.shape[1])
     flat = _flat(rows, guesses)
-    return network.Pixels(
-        *(jnp.asarray(np.pad(p, ((0, size - len(p)), (0, 0)))) for p in flat)
-    )
+    return network.Pixels(*(jnp.asarray(np.pad(p, ((0, size - len(p)), (0, 0)))) for p in flat))
 
 
 def _earlier_fit(

@@ -214,9 +214,7 @@ def test_saturated_counts_have_a_likelihood_and_gaussians_refuse_them(rng):
 def test_the_window_reaches_the_other_copy_of_the_point_spread_function(rng):
     scene = rng.normal(size=(200, 20, 32))
     copies = scene[:, :, 8:] + scene[:, :, :-8]
-    offsets = causal_offsets(
-        copies.reshape(200, 1, -1), (1, 20, 24), neighbours=14, reach=20
-    )
+    offsets = causal_offsets(copies.reshape(200, 1, -1), (1, 20, 24), neighbours=14, reach=20)
     assert (0, 0, -8) in [tuple(int(x) for x in o) for o in offsets]
 
 
