@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,20 +114,28 @@ def calibrate(
     return sums.fit()
 
 
-def as_noise(result: CalibrationResult, bench: Bench) -> SensorNoise:
-    """Noise for scoring frames of this bench, keyed by the camera it was measured on.
-
-    The responsivity map is left out: on a bench whose sample is in view it holds the sample.
-    """
-    camera = next(d for d in bench.describe() if d.kind == "camera")
-    key = {
+def camera_key(bench: Bench) -> dict[str, Any]:
+    """Say which camera, in which mode, frames of this bench come from."""
+    camera = bench.camera.describe()
+    return {
         "camera": f"{camera.identity}:{camera.name}",
         "shape": list(bench.camera.shape),
         "binning": camera.properties.get("Binning", "1"),
         "pixel_type": camera.properties.get("PixelType", ""),
         "exposure_ms": bench.exposure_ms,
     }
-    return replace(result.noise, responsivity=None, exposure_ms=bench.exposure_ms, key=key)
+
+
+def as_noise(result: CalibrationResult, bench: Bench, protocol: Protocol) -> SensorNoise:
+    """Noise for scoring frames of this bench, keyed by the camera and mode it was measured in.
+
+    The responsivity map is left out: on a bench whose sample is in view it holds the sample.
+    """
+    key = camera_key(bench)
+    exposure_ms = key.pop("exposure_ms")
+    longest_ms = exposure_ms * max((1.0, *protocol.dark_exposures))
+    key["exposure_ms_range"] = [exposure_ms, longest_ms]
+    return replace(result.noise, responsivity=None, exposure_ms=exposure_ms, key=key)
 
 
 def plan_steps(bench: Bench, protocol: Protocol) -> list[Step]:

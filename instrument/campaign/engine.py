@@ -31,7 +31,13 @@ from instrument.campaign.events import (
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.plan import Plan, Proposal
-from instrument.campaign.scoring import Score, as_plain, load_noise, score_batch
+from instrument.campaign.scoring import (
+    Score,
+    as_plain,
+    expected_black_adu,
+    load_noise,
+    score_batch,
+)
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
 from instrument.search.confirm import Decision
@@ -81,8 +87,8 @@ class Campaign:
         self._bus = bus
         self._stop = stop
         self._config = bench.config
-        self._noise = load_noise(self._config, bit_depth=bench.camera.bit_depth)
-        self._expected_black_adu = float(np.mean(self._noise.offset))
+        self._noise = load_noise(self._config, bench, ledger.run_dir)
+        self._expected_black_adu = expected_black_adu(self._noise)
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
             grid.count,

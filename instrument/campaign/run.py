@@ -14,18 +14,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from drivers import DeviceError
 from instrument.bench.bench import Bench
+from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
 from instrument.bench.safety import InterlockTripped, Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.engine import Campaign, Outcome, end_event
 from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
+from instrument.campaign.scoring import NOISE_FILE
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
-from instrument.config import Config, parse_config
+from instrument.config import Config, NoiseCalibrate, parse_config
 
 _PACKAGES = ("numpy", "scipy", "jax", "pymmcore", "pymmcore-plus", "pyvisa", "pyvisa-py", "optuna")
 
@@ -118,13 +121,14 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         bench = connect(config)
         try:
             _record_bench(ledger, bench)
+            _calibrate_if_asked(bench, ledger, bus)
             ending = _run_campaign(bench, ledger, bus, stop)
         finally:
             unsafe = bench.close()
     if ending.truth is not None and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
         ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(
-            config, density=density
+            config, ledger.run_dir, density=density
         )
     seconds = watch.seconds()["run"]
     earlier_s = float(ledger.meta().get("seconds", 0.0))
@@ -189,6 +193,27 @@ def _leave_bench(
         initial = first.record.get("truth", {})
         truth.update({f"initial_{name}": value for name, value in initial.items()})
     return truth
+
+
+def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
+    """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
+    asked = bench.config.noise
+    path = ledger.run_dir / NOISE_FILE
+    if not isinstance(asked, NoiseCalibrate) or path.exists():
+        return
+    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
+    protocol = PROTOCOLS[asked.calibrate]
+    state = ledger.run_dir / "calibration.npz"
+    result = calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    as_noise(result, bench, protocol).save(path)
+    for warning in result.warnings:
+        bus.emit(Notice(text=f"calibration: {warning}"))
+    bus.emit(
+        Notice(
+            text=f"gain {result.gain:.4g} ADU/e- (standard error {result.gain_se:.2g}), "
+            f"read noise {float(np.median(result.read_noise)):.3g} e-"
+        )
+    )
 
 
 def _record_bench(ledger: Ledger, bench: Bench) -> None:

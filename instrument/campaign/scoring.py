@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ from jaxtyping import UInt16
 
 from estimation import InformationEstimate, SensorNoise, estimate_information
 from estimation.information import DensityName
-from instrument.config import Config, NoiseFile, NoiseNumbers
+from instrument.bench.bench import Bench
+from instrument.bench.calibration import camera_key
+from instrument.config import Config, NoiseCalibrate, NoiseFile, NoiseNumbers
+
+NOISE_FILE = "noise.npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +50,46 @@ class Score:
         return self.standard_error_per_pixel * self.scale
 
 
-def load_noise(config: Config, *, bit_depth: int) -> SensorNoise:
-    """Sensor noise from the file, or from the numbers of a data sheet.
+def load_noise(config: Config, bench: Bench, run_dir: Path) -> SensorNoise:
+    """Sensor noise from a calibration or a data sheet, refused if it is another camera's.
 
     Parameters
     ----------
     config
         The bench file.
-    bit_depth
-        The camera's, used where the data sheet's numbers do not name one.
+    bench
+        Connected: its camera and exposure must be those of the calibration.
+    run_dir
+        Where `noise: {calibrate: ...}` left its file.
+
+    Raises
+    ------
+    CalibrationMismatch
+        The calibration was made with another camera, mode or exposure.
     """
-    if isinstance(config.noise, NoiseFile):
-        return SensorNoise.load(config.noise.file)
-    numbers: NoiseNumbers = config.noise
-    return SensorNoise(
-        gain=numbers.gain,
-        offset=numbers.offset,
-        read_noise=numbers.read_noise,
-        bit_depth=numbers.bit_depth or bit_depth,
-    )
+    match config.noise:
+        case NoiseNumbers() as numbers:
+            return SensorNoise(
+                gain=numbers.gain,
+                offset=numbers.offset,
+                read_noise=numbers.read_noise,
+                bit_depth=numbers.bit_depth or bench.camera.bit_depth,
+            )
+        case NoiseFile(file=file):
+            path = file
+        case NoiseCalibrate():
+            path = run_dir / NOISE_FILE
+    noise = SensorNoise.load(path)
+    noise.check_key(camera_key(bench))
+    return noise.at_exposure(bench.exposure_ms)
+
+
+def expected_black_adu(noise: SensorNoise) -> float:
+    """Mean count of a dark frame: the offset and what the dark current adds."""
+    dark_e = 0.0
+    if noise.dark_current is not None and noise.exposure_ms is not None:
+        dark_e = float(np.mean(noise.dark_current)) * noise.exposure_ms / 1e3
+    return float(np.mean(noise.offset)) + float(np.mean(noise.gain)) * dark_e
 
 
 def score_batch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from estimation.information import DensityName
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
@@ -11,13 +13,15 @@ from instrument.config import Config, VirtualMicroManager
 from instrument.grid import grid_positions
 
 
-def unaberrated_bits_per_pixel(config: Config, *, density: DensityName) -> float:
+def unaberrated_bits_per_pixel(config: Config, run_dir: Path, *, density: DensityName) -> float:
     """Score one batch of a second virtual bench: same sample, sensor, light, no aberration.
 
     Parameters
     ----------
     config
         Of the campaign.
+    run_dir
+        Of the campaign: its calibration is used.
     density
         That the campaign was scored with.
 
@@ -48,5 +52,5 @@ def unaberrated_bits_per_pixel(config: Config, *, density: DensityName) -> float
         batch = capture_batch(
             bench, positions, stopwatch=Stopwatch(), on_frame=lambda _index, _frame: None
         )
-        noise = load_noise(config, bit_depth=bench.camera.bit_depth)
+        noise = load_noise(config, bench, run_dir)
     return score_batch(batch.counts, noise, config, density=density).estimate.bits_per_pixel

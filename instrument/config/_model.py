@@ -257,9 +257,17 @@ class NoiseFile(Section):
     file: Path
 
 
+class NoiseCalibrate(Section):
+    """Calibrate the sensor on the bench before the first trial: `quick` (a minute) or `full`."""
+
+    calibrate: Literal["quick", "full"]
+
+
 NoiseConfig = Annotated[
-    Annotated[NoiseNumbers, Tag("numbers")] | Annotated[NoiseFile, Tag("file")],
-    _either({"file": "file"}, "numbers"),
+    Annotated[NoiseNumbers, Tag("numbers")]
+    | Annotated[NoiseFile, Tag("file")]
+    | Annotated[NoiseCalibrate, Tag("calibrate")],
+    _either({"file": "file", "calibrate": "calibrate"}, "numbers"),
 ]
 
 

@@ -15,7 +15,8 @@ _ENSEMBLE = (
     "`objects` is missing: without an ensemble of objects there is no information; name one, e.g. "
     "objects: {stage_grid: {count: 40, spacing_um: 120}}"
 )
-_TAGS = {"virtual", "loaded", "numbers", "file", "camera", "slm", "stage", "xy_stage", "light"}
+_TAGS = {"virtual", "loaded", "numbers", "file", "calibrate"}  # of unions, and below: of kinds
+_TAGS |= {"camera", "slm", "stage", "xy_stage", "light"}
 _LONGEST_VALUE = 60
 
 

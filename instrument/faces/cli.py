@@ -124,6 +124,37 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
 
 
 @app.command()
+def calibrate(
+    config: ConfigArgument,
+    quick: Annotated[bool, typer.Option("--quick", help="One minute instead of several.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", help="Calibration file; name it under `noise` in a config.")
+    ] = Path("camera.npz"),
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+) -> None:
+    """Measure gain, offset, read noise and dark current of the bench's camera, with error bars."""
+    with _exit_codes():
+        loaded = load_config(config, overrides=overrides or (), seed=seed)
+        from instrument.campaign.calibrate import calibrate_bench
+        from instrument.faces.terminal import LevelBar, calibration_table
+
+        bar = LevelBar(_errors)
+        try:
+            done = calibrate_bench(
+                loaded, output, protocol="quick" if quick else "full", on_level=bar
+            )
+        finally:
+            bar.close()
+        Console().print(calibration_table(done.result))
+        for warning in done.result.warnings:
+            _say(str(warning))
+        typer.echo(f"{output}: use it with `noise: {output}` in the bench file")
+        if done.unsafe:
+            raise typer.Exit(UNSAFE)
+
+
+@app.command()
 def devices() -> None:
     """List VISA resources with their identity, and the Micro-Manager device adapters found."""
     with _exit_codes():

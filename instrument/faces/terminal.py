@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from drivers import DeviceDescription
+from estimation.calibration import CalibrationResult
 from instrument.campaign.events import (
     CampaignEnded,
     CampaignStarted,
@@ -87,6 +89,47 @@ class ProgressBar:
             completed=event.trial + 1,
             scores=f"{now} bits/px, best [bold]{best}[/]",
         )
+
+
+class LevelBar:
+    """Progress of a calibration, level by level."""
+
+    def __init__(self, console: Console):
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("connecting", total=None)
+        self._progress.start()
+
+    def __call__(self, done: int, of: int, what: str) -> None:
+        """Take a level that is captured."""
+        self._progress.update(self._task, completed=done, total=of, description=what)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        self._progress.stop()
+
+
+def calibration_table(result: CalibrationResult) -> Table:
+    """Return the sensor's numbers with their one-sigma errors."""
+    table = Table(title="sensor", title_justify="left")
+    for heading in ("quantity", "value", "unit"):
+        table.add_column(heading)
+    read = result.read_noise
+    table.add_row("gain", f"{result.gain:.4f} +- {result.gain_se:.4f}", "ADU/e-")
+    table.add_row("offset, mean", f"{result.offset.mean():.2f}", "ADU")
+    table.add_row("offset spread (DSNU)", f"{result.dsnu:.3f}", "e-")
+    table.add_row("read noise, median", f"{np.median(read):.3f}", "e- rms")
+    table.add_row("read noise, rms", f"{np.sqrt(np.mean(read**2)):.3f}", "e- rms")
+    if result.dark_current is not None:
+        table.add_row("dark current, median", f"{np.median(result.dark_current):.3g}", "e-/s")
+    table.add_row("pixels with a defect", f"{int((result.defects != 0).sum())}", "")
+    return table
 
 
 def device_table(devices: list[DeviceDescription], config: Config) -> Table:

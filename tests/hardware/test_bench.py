@@ -32,10 +32,10 @@ def test_the_present_setting_is_an_allowed_design(bench):
     bench.check(bench.space().start, space=bench.space())
 
 
-def test_the_black_level_is_that_of_the_noise_model(bench):
+def test_the_black_level_is_that_of_the_noise_model(bench, tmp_path):
     from instrument.campaign.scoring import load_noise
 
     dark = bench.camera.capture(4, timeout_s=10)
-    noise = load_noise(bench.config, bit_depth=bench.camera.bit_depth)
+    noise = load_noise(bench.config, bench, tmp_path)
     tolerance = bench.config.safety.black_level_tolerance_adu
     assert dark.mean() == pytest.approx(noise.offset, abs=tolerance)

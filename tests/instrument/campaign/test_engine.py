@@ -200,7 +200,7 @@ def test_scores_are_reproduced_from_the_frames_on_the_disk(config, ledger):
     from instrument.campaign.scoring import load_noise, score_batch
 
     run(config, ledger)
-    noise = load_noise(config, bit_depth=12)
+    noise = load_noise(config, make_bench(config), ledger.run_dir)
     for row in ledger.trials()[:3]:
         again = score_batch(ledger.load_batch(row), noise, config, density="gaussian")
         assert again.objective == pytest.approx(row.score, rel=1e-12)
