@@ -1,7 +1,14 @@
 """Noise models: from a count to the entropy that noise alone put into it."""
 
-from estimation.noise.protocol import FixedPattern, NoiseModel
+from estimation.noise.protocol import CalibratedNoise, FixedPattern, NoiseModel
 from estimation.noise.sensor import SensorNoise
 from estimation.noise.simple import GaussianNoise, PoissonNoise
 
-__all__ = ["FixedPattern", "GaussianNoise", "NoiseModel", "PoissonNoise", "SensorNoise"]
+__all__ = [
+    "CalibratedNoise",
+    "FixedPattern",
+    "GaussianNoise",
+    "NoiseModel",
+    "PoissonNoise",
+    "SensorNoise",
+]

@@ -78,6 +78,22 @@ def entropy_at_noisy(electrons: np.ndarray, noise_variance_e2: Any) -> np.ndarra
     return bits
 
 
+def calibration_slopes(
+    electrons: np.ndarray, *, gain: Any, read_noise: Any, noise_variance_e2: Any
+) -> dict[str, np.ndarray]:
+    """Return d entropy / d parameter at fixed counts, bits per unit of the parameter.
+
+    The gain's is at fixed read noise in ADU, because that is what dark frames measure. All are
+    taken at the noisy count: a few per cent off from 10 e- on, up to a third in the dark.
+    """
+    variance = smooth_variance_e2(electrons, noise_variance_e2)
+    return {
+        "gain": 0.5 * LOG2_E * (1.0 - noise_variance_e2 / variance) / gain,
+        "read_noise": LOG2_E * read_noise / variance,
+        "offset": -0.5 * LOG2_E / (gain * variance),
+    }
+
+
 def clipped_entropy(bits: Any, room: Any, *, array_module: Any = np, normal_cdf: Any = ndtr) -> Any:
     """Return the entropy, bits, of a pixel whose converter ends `room` sigma above its mean."""
     # Beyond 8 sigma nothing changes but the risk of 0 log 0.

@@ -370,7 +370,8 @@ def _splines(tables: list[Table]) -> Float64[np.ndarray, "4 places"]:
     roots = ROOT_OF_ZERO + ROOT_STEP * np.arange(intervals + 1)
     values = np.stack([table.entropy_correction(roots) for table in tables])
     slopes = np.array([float(table.entropy(ROOT_OF_ZERO, 1)) for table in tables])
-    coefficients = CubicSpline(roots, values, axis=1, bc_type=((1, slopes), "not-a-knot")).c
+    ends: Any = ((1, slopes), "not-a-knot")
+    coefficients = CubicSpline(roots, values, axis=1, bc_type=ends).c
     powers = ROOT_STEP ** np.arange(3, -1, -1)
     scaled = coefficients * powers[:, None, None]
     return np.ascontiguousarray(scaled.transpose(0, 2, 1)).reshape(4, -1)

@@ -1,4 +1,4 @@
-"""What `estimate_information` asks of a noise model, and nothing more."""
+"""What `estimate_information` asks of a noise model, and what some models offer beyond."""
 
 from __future__ import annotations
 
@@ -57,4 +57,13 @@ class NoiseModel(Protocol):
 
     def variance_slope(self, measurements: np.ndarray) -> np.ndarray:
         """Return d variance / d value (the shot-noise part), broadcastable to the measurements."""
+        ...
+
+
+@runtime_checkable
+class CalibratedNoise(Protocol):
+    """A noise model whose parameters were measured, with errors of their own."""
+
+    def calibration_uncertainty(self, measurements: np.ndarray) -> dict[str, float]:
+        """Return the standard error of H(Y|X) due to each parameter, bits/pixel; see the model."""
         ...

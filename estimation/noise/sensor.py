@@ -30,13 +30,23 @@ from estimation.errors import (
 )
 from estimation.noise.arrays import as_means
 from estimation.noise.checks import check_counts
-from estimation.noise.closed_form import ROUNDING_VARIANCE
+from estimation.noise.closed_form import ROUNDING_VARIANCE, calibration_slopes
 from estimation.noise.identity import mismatches
 from estimation.noise.lookup import EntropyLookUp
 from estimation.noise.protocol import FixedPattern
 
 MAX_CLIPPED_FRACTION = 0.01
 """Above this share of pixels at 0 or at saturation the noise model is no longer true: refused."""
+
+STANDARD_ERRORS = {
+    "gain": "gain_standard_error",
+    "read_noise": "read_noise_standard_error",
+    "offset": "offset_standard_error",
+}
+"""Parameters whose standard error may be known, and where it is kept."""
+
+ENOUGH_PIXELS = 2**18
+"""Of a batch, for a standard error of a standard error."""
 
 FILE_FORMAT = "infoloop-sensor-noise-1"
 
@@ -63,6 +73,10 @@ class SensorNoise:
         Counts at which a pixel clips, ADU; `None` means `2**bit_depth - 1`.
     defects
         True where a pixel is not to be used; always a map, or `None`.
+    gain_standard_error, read_noise_standard_error, offset_standard_error
+        What is uncertain about the calibration in all pixels alike, ADU/e-, e- rms and ADU; `None`
+        where unknown. The read noise's without what the gain's contributes: dark frames measure
+        read noise in ADU. Errors that differ from pixel to pixel average out, and are not meant.
     exposure_ms
         Exposure of the frames this object will be used on, ms.
     key
@@ -89,6 +103,9 @@ class SensorNoise:
     dark_current: Any = None
     saturation: Any = None
     defects: Any = None
+    gain_standard_error: Any = None
+    read_noise_standard_error: Any = None
+    offset_standard_error: Any = None
     exposure_ms: float | None = None
     key: Mapping[str, Any] = field(default_factory=dict)
 
@@ -104,6 +121,10 @@ class SensorNoise:
             "responsivity": _parameter("responsivity", self.responsivity, above=0.0),
             "dark_current": _parameter("dark_current (e-/s)", self.dark_current, least=0.0),
             "saturation": _parameter("saturation (ADU)", self.saturation, above=0.0),
+            **{
+                name: _parameter(name, getattr(self, name), least=0.0)
+                for name in STANDARD_ERRORS.values()
+            },
             "defects": None if self.defects is None else _frozen(self.defects, bool),
         }
         shapes = {name: m.shape for name, m in maps.items() if m is not None and m.ndim}
@@ -298,6 +319,45 @@ class SensorNoise:
         if self.defects is None:
             return np.asarray(bits.mean(axis=(-2, -1)))
         return np.asarray(bits.mean(axis=(-2, -1), where=~self.defects))
+
+    def calibration_uncertainty(self, measurements: np.ndarray) -> dict[str, float]:
+        """Return what the calibration's errors make of H(Y|X), by source, one standard error.
+
+        They are systematic: the same for every pixel and frame, so no amount of frames helps, and
+        equal designs share them. Delta method (`estimation.noise.closed_form`).
+
+        Parameters
+        ----------
+        measurements
+            Raw counts, ADU, (..., height, width).
+
+        Returns
+        -------
+        dict
+            bits/pixel by `"gain"`, `"read_noise"` and `"offset"`; only those whose standard error
+            is known.
+
+        Raises
+        ------
+        CalibrationMismatch
+            If the maps have another shape than the frames.
+        """
+        counts = np.asarray(measurements)
+        usable = self.fixed_pattern(*counts.shape[-2:]).usable
+        frames = counts.reshape(-1, *counts.shape[-2:])
+        frames = frames[:: max(1, frames.size // ENOUGH_PIXELS)]
+        slopes = calibration_slopes(
+            self.electrons(frames),
+            gain=self.gain,
+            read_noise=self.read_noise,
+            noise_variance_e2=np.square(self.read_noise) + ROUNDING_VARIANCE / np.square(self.gain),
+        )
+        errors = {source: getattr(self, name) for source, name in STANDARD_ERRORS.items()}
+        return {
+            source: abs(float((slopes[source] * error).mean(where=usable)))
+            for source, error in errors.items()
+            if error is not None
+        }
 
     def entropy_at(self, mean_electrons: Any) -> Any:
         """Return h(Y|mean) where the mean is known (a twin), bits; NumPy or JAX, differentiable.

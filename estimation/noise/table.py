@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -248,12 +249,13 @@ def _solve(lattice: Lattice, read_noise_e: float, noise_variance_e2: float, ridg
     at_clip = None
     if dark is not None:
         at_clip = (float(electrons[dark][0]), float(weights[splines]) + constant)
+    ends: Any = ((1, slope), "not-a-knot")
     return Table(
         noise_variance_e2=noise_variance_e2,
         spline=BSpline(knots, np.append(weights[:splines], np.zeros(3)), 3),
         constant=constant,
         at_clip=at_clip,
-        entropy=CubicSpline(roots, missing, bc_type=((1, slope), "not-a-knot")),
+        entropy=CubicSpline(roots, missing, bc_type=ends),
     )
 
 
