@@ -229,7 +229,7 @@ class FittedAutoregressive:
     Attributes
     ----------
     curve
-        (step, nats per value) of the validation objects.
+        (step, nats per value of the validation objects, seconds since the fit began).
     remaining_gap_nats
         What twice the training would still gain, extrapolated.
     """
@@ -239,7 +239,7 @@ class FittedAutoregressive:
     design: network.Architecture
     statics: network.Statics
     parameters: Any
-    curve: Sequence[tuple[int, float]]
+    curve: Sequence[tuple[int, float, float]]
     remaining_gap_nats: float
     steps: int
     chunk: int = field(default=CHUNK_PIXELS)

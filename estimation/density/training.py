@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -39,6 +40,7 @@ def train(
     family: AutoregressiveMixture, prepared: _Prepared, objects: np.ndarray, *, stream: int
 ) -> tuple[FittedAutoregressive, np.ndarray]:
     """Fit to `objects`; return the fit and the out-of-fold guesses for them."""
+    began_s = time.perf_counter()
     key = jax.random.fold_in(jax.random.key(family.seed), stream)
     own = prepared.rows.take(objects)
     earlier = _earlier_fit(family, prepared, stream)
@@ -104,7 +106,7 @@ def train(
     schedule = network.Schedule(np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps))
     moments = network.initial_moments(parameters)
     best_nats, best, since = judge(parameters), _to_host(parameters), 0
-    curve = [(0, best_nats)]
+    curve = [(0, best_nats, time.perf_counter() - began_s)]
     taken = 0
     while taken < steps and since < family.patience:
         parameters, moments, _ = network.train_steps(
@@ -121,7 +123,7 @@ def train(
         )
         taken += STEPS_AT_ONCE
         nats = judge(parameters)
-        curve.append((taken, nats))
+        curve.append((taken, nats, time.perf_counter() - began_s))
         since = 0 if nats < best_nats - SMALL_GAIN_NATS else since + 1
         if nats < best_nats:
             best_nats, best = nats, _to_host(parameters)
@@ -216,7 +218,7 @@ def _earlier_fit(
     return earlier if earlier.design.shape == prepared.shape else None
 
 
-def _remaining_gap(curve: list[tuple[int, float]]) -> float:
+def _remaining_gap(curve: list[tuple[int, float, float]]) -> float:
     """Extrapolate what further training would gain: as much as the last halving of steps did."""
     steps = np.array([c[0] for c in curve])
     best = np.minimum.accumulate([c[1] for c in curve])
