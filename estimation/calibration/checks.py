@@ -79,7 +79,10 @@ def _second_step(used: np.ndarray) -> float | None:
         breakpoint_adu = float(inside[0])
     if breakpoint_adu is None or np.count_nonzero(used >= breakpoint_adu) < LEAST_CODES:
         return None
-    return breakpoint_adu
+    index = int(np.searchsorted(used, breakpoint_adu))
+    while index and used[index] - used[index - 1] > 1:  # into the window that has both steps
+        index -= 1
+    return float(used[index])
 
 
 def check_common(level: LevelMoments, *, signal: float, gain: float) -> list[CalibrationWarning]:
@@ -127,12 +130,13 @@ def _lit_change(
 
 def drifts_by_pixel(level: LevelMoments, signal: np.ndarray | None) -> bool:
     """Return whether pixels drift on their own: successive differences below the variance."""
-    if level.pairs < 4 or level.step_variance is None:
+    if level.pairs < 4 or level.variance is None or not np.median(level.variance) > 0:
         return False
     full = level.noise_variance(signal)
     steps = level.with_steps().noise_variance(signal)
     # trimmed: a few telegraph pixels drift on their own, and are found elsewhere
-    kept = full < np.quantile(full, 0.99)
+    both = full + steps
+    kept = both <= np.quantile(both, 0.99)
     excess = float(np.mean(full[kept] - steps[kept])) / float(full[kept].mean())
     error = np.sqrt(2.0 / (level.frames * full.size))
     return excess > max(6 * error, 0.005)

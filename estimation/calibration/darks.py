@@ -94,7 +94,9 @@ def fit_read_variance(
     parts = zip(weights, darks, shots, strict=True)
     variance = sum(w * (dark.noise_variance() - shot) for w, dark, shot in parts) / total
     error = sum(
-        np.square(w * (np.maximum(variance, 0.0) + np.maximum(shot, 0.0))) * 2.0 / dark.freedom
+        np.square(w * (np.maximum(variance, ROUNDING_VARIANCE) + np.maximum(shot, 0.0)))
+        * 2.0
+        / dark.freedom
         for w, dark, shot in zip(weights, darks, shots, strict=True)
     )
     return variance - ROUNDING_VARIANCE, np.sqrt(error) / total

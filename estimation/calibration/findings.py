@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
@@ -40,6 +41,17 @@ class CalibrationWarning:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.sentence}"
+
+
+def merge_alike(warnings: Iterable[CalibrationWarning]) -> list[CalibrationWarning]:
+    """Return one warning of each name: the first sentence, with how many others there were."""
+    groups: dict[Finding, list[str]] = {}
+    for warning in warnings:
+        groups.setdefault(warning.name, []).append(warning.sentence)
+    return [
+        CalibrationWarning(name, s[0] + (f" (and at {len(s) - 1} more levels)" if s[1:] else ""))
+        for name, s in groups.items()
+    ]
 
 
 class Defect(IntFlag):

@@ -19,7 +19,13 @@ from estimation.calibration.darks import (
 )
 from estimation.calibration.defects import find_defects, find_stuck, find_telegraph
 from estimation.calibration.errors import GainNotFound, NoDarks
-from estimation.calibration.findings import UNUSABLE, CalibrationWarning, Defect, Finding
+from estimation.calibration.findings import (
+    UNUSABLE,
+    CalibrationWarning,
+    Defect,
+    Finding,
+    merge_alike,
+)
 from estimation.calibration.flats import (
     Responsivity,
     excess_spread,
@@ -72,7 +78,7 @@ def fit_levels(
             "which is no shot noise; use more light, raw frames without denoising, and levels that "
             "differ"
         )
-    coupling = find_coupling(choice.levels, darks)
+    coupling = find_coupling(choice.levels, darks, offset=means.offset)
     gain, gain_se = _corrected(line, coupling)
     maps = _Maps(darks, choice, means, raw_gain=line.gain, gain=gain, gain_se=gain_se, stuck=stuck)
     good = (maps.defects & int(UNUSABLE)) == 0
@@ -83,6 +89,7 @@ def fit_levels(
     found += _level_warnings(darks, choice, means, line.gain)
     found += checks.check_fit(line, points) + checks.check_coupling(coupling)
     found += _support_warnings(darks, lit, maps, linearity, second_gain_adu)
+    found = merge_alike(found)
     return _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
 
 
@@ -208,7 +215,7 @@ def _level_warnings(
     darks: Sequence[LevelMoments], choice: Choice, means: DarkMeans, gain: float
 ) -> list[CalibrationWarning]:
     found = []
-    for level in [*darks, *choice.levels]:
+    for level in [*darks, *reversed(choice.levels)]:  # the brightest shows most
         signal = float(np.mean(level.mean - means.offset))
         found += checks.check_common(level, signal=signal, gain=gain)
     return found

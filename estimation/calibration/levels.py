@@ -57,14 +57,16 @@ def choose_levels(
     saturation = _saturation(usable, ratios, good, top)
     gain = float(np.median(ratios[: max(1, len(ratios) // 2)]))
     ceiling = saturation if saturation is not None else top
-    if second_gain_adu is not None:
-        ceiling = min(ceiling, second_gain_adu / HIGHEST_SHARE)
-    limit = _limit(ceiling, float(np.median(offset)), max(gain, 0.0), dark_variance)
+    limit = HIGHEST_SHARE * ceiling
+    for edge in (ceiling, second_gain_adu):
+        if edge is not None:
+            clear = _clear_of(edge, limit, float(np.median(offset)), max(gain, 0.0), dark_variance)
+            limit = min(limit, clear)
     masks = [good & (level.mean < limit) for level in usable]
     enough = [bool(m.sum() > 0.5 * good.sum()) for m in masks]
     if not any(enough):
         raise NoUsableLevels(
-            f"all {len(usable)} lit levels lie above {limit:.0f} ADU, 85 % of saturation; use "
+            f"all {len(usable)} lit levels lie above {limit:.0f} ADU, too near saturation; use "
             "less light or a shorter exposure"
         )
     return Choice(
@@ -96,12 +98,14 @@ def _saturation(
     return None
 
 
-def _limit(ceiling: float, offset: float, gain: float, dark_variance: float) -> float:
-    """Return the mean, ADU, below which a pixel is clear of the ceiling."""
-    mean = HIGHEST_SHARE * ceiling
+def _clear_of(
+    edge: float, highest: float, offset: float, gain: float, dark_variance: float
+) -> float:
+    """Return the mean, ADU, up to which a pixel's noise does not reach the edge."""
+    mean = min(highest, edge)
     for _ in range(5):
         noise = np.sqrt(gain * max(mean - offset, 0.0) + dark_variance)
-        mean = min(mean, ceiling - CLEARANCE_SIGMAS * noise)
+        mean = edge - CLEARANCE_SIGMAS * noise
     return float(mean)
 
 
@@ -114,8 +118,8 @@ def _warnings(
         found.append(
             CalibrationWarning(
                 Finding.SATURATED_LEVELS,
-                f"{len(left_out)} levels (light {', '.join(left_out)}) lie above 85 % of the "
-                "usable range and are left out of the gain",
+                f"{len(left_out)} levels (light {', '.join(left_out)}) lie too near saturation, or "
+                "above a second gain, and are left out",
             )
         )
     if saturation is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimation.calibration.moments import LevelMoments
+from estimation.calibration.sums import lag_means, sampled
 
 ITERATIONS = 4
 CORRELATION_SIGMAS = 5.0
@@ -119,7 +120,9 @@ class Coupling:
         return sure and abs(self.correlation) > LEAST_CORRELATION
 
 
-def find_coupling(levels: Sequence[LevelMoments], darks: Sequence[LevelMoments]) -> Coupling | None:
+def find_coupling(
+    levels: Sequence[LevelMoments], darks: Sequence[LevelMoments], *, offset: np.ndarray
+) -> Coupling | None:
     """Return the coupling of the lit `levels`, None without frames that follow each other."""
     dark = _average([d for d in darks if d.neighbours is not None])
     shot, weights, errors2 = [], [], []
@@ -128,20 +131,34 @@ def find_coupling(levels: Sequence[LevelMoments], darks: Sequence[LevelMoments])
             continue
         # overlapping differences share frames: their products' variances grow by 3/2
         fewer = 1.0 if level.pairs == 1 else 1.5
-        shot.append(level.neighbours - dark)
-        weights.append(level.neighbour_pairs / fewer / level.neighbours[0] ** 2)
+        shot.append(level.neighbours - _flicker_on_shading(level, offset) - dark)
+        weights.append(shot[-1][0] * level.neighbour_pairs / fewer / level.neighbours[0] ** 2)
         errors2.append(level.neighbours[0] ** 2 / level.neighbour_pairs * fewer)
     if not shot:
         return None
     w = np.asarray(weights)
     total = w @ np.asarray(shot)
-    scatter = float(np.sqrt(w**2 @ np.asarray(errors2)))  # of one lag's weighted covariance
+    across, down, *diagonals = (float(t) for t in total[1:] / total[0])
+    scatter = float(np.sqrt(w**2 @ np.asarray(errors2)) / total[0])  # of the correlation at one lag
+    lags = 4
+    if max(abs(d) for d in diagonals) < CORRELATION_SIGMAS * scatter:
+        # leaks to the four nearest make 2 a^2 on the diagonal: predicted better than measured
+        diagonals, lags = [across * down / 2] * 2, 2
     return Coupling(
-        correlation=float((total[1] + total[2]) / 2 / total[0]),
-        correlation_se=scatter / np.sqrt(2) / float(total[0]),
-        factor=float(1 + 2 * total[1:].sum() / total[0]),
-        factor_se=2 * np.sqrt(4) * scatter / float(total[0]),
+        correlation=(across + down) / 2,
+        correlation_se=scatter / np.sqrt(2),
+        factor=1 + 2 * (across + down + sum(diagonals)),
+        factor_se=2 * np.sqrt(lags) * scatter,
     )
+
+
+def _flicker_on_shading(level: LevelMoments, offset: np.ndarray) -> np.ndarray:
+    """Return what a flickering lamp on an uneven field adds to the covariances, ADU^2."""
+    assert level.step_variance is not None  # noqa: S101 - levels with pairs only
+    signal = level.mean - offset
+    noise = float(level.step_variance.mean()) / signal.size
+    relative2 = (level.step_common - noise) / float(signal.mean()) ** 2
+    return relative2 * (lag_means(signal) - float(sampled(signal).mean()) ** 2)
 
 
 def _average(levels: Sequence[LevelMoments]) -> np.ndarray | None:

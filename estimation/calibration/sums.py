@@ -15,6 +15,7 @@ neighbour products and code histogram on at most `SAMPLED_PIXELS` pixels of a fr
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -28,6 +29,10 @@ SAMPLED_PIXELS = 2**18
 
 BAND_ROWS = 16
 """Height of the bands a large frame is sampled in, rows."""
+
+THREADED_PIXELS = 2**20
+THREADS = 2
+"""Frames of at least so many pixels are added by so many threads."""
 
 LAGS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
 """Neighbour offsets (row, column); the other four of the 3 x 3 are their mirror images."""
@@ -101,11 +106,14 @@ class LevelSums:
         fresh = chunk[1:] if has_previous else chunk
         self._add_scalars(chunk, fresh)
         first = 1 if has_previous else 0
-        totals = _TileTotals(len(chunk))
-        for start in range(0, self.pixels, TILE_PIXELS):
-            tile = slice(start, min(start + TILE_PIXELS, self.pixels))
-            self._add_tile(chunk, tile, first, totals)
-        self._add_totals([int(t) for t in totals.sums], first)
+        starts = range(0, self.pixels, TILE_PIXELS)
+        tiles = [slice(start, min(start + TILE_PIXELS, self.pixels)) for start in starts]
+        if self.pixels < THREADED_PIXELS:
+            sums = [self._add_tile(chunk, tile, first) for tile in tiles]
+        else:  # tiles share no pixel, and NumPy lets go of the interpreter while it adds
+            with ThreadPoolExecutor(THREADS) as pool:
+                sums = list(pool.map(lambda tile: self._add_tile(chunk, tile, first), tiles))
+        self._add_totals([int(t) for t in np.sum(sums, axis=0)], first)
 
     def _add_totals(self, totals: list[int], first: int) -> None:
         fresh = totals[first:]
@@ -135,17 +143,19 @@ class LevelSums:
         for index, (row, column) in enumerate(LAGS):
             self.lag_products[index] += int(_lag_product(step, row, column))
 
-    def _add_tile(self, chunk: np.ndarray, tile: slice, first: int, totals: _TileTotals) -> None:
+    def _add_tile(self, chunk: np.ndarray, tile: slice, first: int) -> np.ndarray:
+        """Add one tile of all frames; return its total in each frame."""
         top = 2**self.bit_depth - 1
         flush = max(1, (2**32 - 1) // top**2)  # frames whose squares fit 32 bits together
         size = tile.stop - tile.start
         y1, y2, d2 = (np.zeros(size, np.uint32) for _ in range(3))
         now, before, work = (np.empty(size, np.uint32) for _ in range(3))
         pending = 0
+        totals = np.zeros(len(chunk), np.uint64)
         for index in range(len(chunk)):
             before, now = now, before
             np.copyto(now, chunk[index, tile])
-            totals.sums[index] += np.add.reduce(now, dtype=np.uint32)
+            totals[index] = np.add.reduce(now, dtype=np.uint32)
             if index:
                 np.subtract(now, before, out=work)  # wraps; its square modulo 2^32 does not
                 np.multiply(work, work, out=work)
@@ -162,18 +172,12 @@ class LevelSums:
                 self.maps["d2"][tile] += d2
                 y2[:], d2[:], pending = 0, 0, 0
         self.maps["y1"][tile] += y1
+        return totals
 
     def _add_higher(self, count: np.ndarray, square: np.ndarray, tile: slice) -> None:
         square64 = square.astype(np.uint64)
         self.maps["y3"][tile] += square64 * count
         self.maps["y4"][tile] += square64 * square64
-
-
-class _TileTotals:
-    """Sum of all pixels of each frame of a chunk."""
-
-    def __init__(self, frames: int) -> None:
-        self.sums = np.zeros(frames, np.uint64)
 
 
 def sampled(image: np.ndarray) -> np.ndarray:
@@ -191,6 +195,13 @@ def sampled_counts(shape: tuple[int, int]) -> list[int]:
     """Return how many products each of `LAGS` has in one pair of frames of `shape`."""
     probe = sampled(np.broadcast_to(np.uint8(1), shape)).shape
     return [probe[0] * (probe[1] - r) * (probe[2] - abs(c)) for r, c in LAGS]
+
+
+def lag_means(image: np.ndarray) -> np.ndarray:
+    """Return the mean of x(p) x(p + lag) over the sampled rows of a map, one for each of `LAGS`."""
+    rows = sampled(image)
+    products = [_lag_product(rows, row, column) for row, column in LAGS]
+    return np.asarray(products) / sampled_counts((image.shape[0], image.shape[1]))
 
 
 def _lag_product(step: np.ndarray, row: int, column: int) -> float:

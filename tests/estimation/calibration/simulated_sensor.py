@@ -42,7 +42,7 @@ class SimulatedSensor:
         )
         self.dark_current = self.dark_median * np.exp(0.2 * maker.standard_normal(shape))
         hot = maker.random(shape) < self.hot_share
-        self.dark_current[hot] = 6.0 + maker.exponential(30.0, hot.sum())
+        self.dark_current[hot] = 5.0 + maker.exponential(30.0, hot.sum())
         self.rng = np.random.default_rng([self.seed, 2])
 
     def frames(

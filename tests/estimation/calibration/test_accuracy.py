@@ -1,0 +1,151 @@
+"""The estimates against the truth of a simulated sensor; tolerances are 4 to 5 standard errors.
+
+The full-size claims (256 x 256, 20 seeds) are in `benchmarks/calibration_accuracy.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from estimation.calibration import Defect, SensorCalibration
+
+TRUE_GAIN = 2.17
+
+
+@pytest.fixture(scope="module")
+def fitted(request):
+    """A sensor of 128 x 128 calibrated in full: four dark exposures, a ladder past saturation."""
+    import simulated_sensor
+
+    sensor = simulated_sensor.SimulatedSensor(size=128, seed=3)
+    calibration = SensorCalibration(bit_depth=12)
+    for exposure_s in (0.0, 1.0, 2.0, 4.0):
+        calibration.add(sensor.frames(64, exposure_s=exposure_s), exposure_s=exposure_s, light=0.0)
+    for mean_e in (*range(100, 1501, 200), 2200):
+        calibration.add(sensor.frames(6, mean_e=mean_e), exposure_s=0.01, light=float(mean_e))
+    return sensor, calibration.fit()
+
+
+def test_gain_and_its_error(fitted):
+    _, fit = fitted
+    assert abs(fit.gain - TRUE_GAIN) < 4 * fit.gain_se
+    # shot noise of 8 levels x 5 degrees of freedom x 128^2 pixels
+    assert fit.gain_se / TRUE_GAIN == pytest.approx((2 / (8 * 5 * 128**2)) ** 0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("offset", lambda s: s.offsets),
+        ("read_noise", lambda s: s.read_noise),
+        ("responsivity", lambda s: s.responsivity / s.responsivity.mean()),
+        ("dark_current", lambda s: s.dark_current),
+    ],
+)
+def test_maps_pull_with_unit_spread(fitted, name, truth):
+    sensor, fit = fitted
+    pull = (getattr(fit, name) - truth(sensor)) / getattr(fit, f"{name}_se")
+    # the error of a read noise is taken at the estimate, so low ones pull a little harder
+    assert np.std(pull) == pytest.approx(1, abs=0.08 if name == "read_noise" else 0.05)
+    assert abs(np.median(pull)) < 0.12  # the gain's own error moves e- maps together
+
+
+def test_read_noise_of_noisy_pixels_is_not_pulled_to_the_others(fitted):
+    sensor, fit = fitted
+    noisy = sensor.read_noise > 3
+    assert np.mean(fit.read_noise[noisy] / sensor.read_noise[noisy]) == pytest.approx(1, abs=0.03)
+
+
+def test_scalars(fitted):
+    sensor, fit = fitted
+    assert fit.prnu == pytest.approx(sensor.responsivity.std(), rel=0.03)
+    assert fit.dsnu == pytest.approx(sensor.offsets.std() / TRUE_GAIN, rel=0.02)
+    assert fit.linearity_error < 0.005
+    assert fit.saturation == 4095
+    threshold_e = np.sqrt(np.mean(sensor.read_noise**2)) + 0.5
+    assert fit.dynamic_range == pytest.approx((4095 - 100) / TRUE_GAIN / threshold_e, rel=0.1)
+
+
+def test_every_hot_pixel_is_flagged_and_few_others(fitted):
+    sensor, fit = fitted
+    hot, flagged = sensor.dark_current > 5, (fit.defects & Defect.HOT) > 0
+    assert hot.sum() > 10
+    assert not (hot & ~flagged).any()
+    assert (flagged & ~hot).mean() <= 1e-4
+
+
+def test_hot_and_noisy_pixels_stay_in_use(fitted):
+    _, fit = fitted
+    assert (fit.defects & (Defect.HOT | Defect.NOISY)).any()
+    assert not fit.noise.defects.any()
+
+
+def test_noise_predicts_the_variance_of_new_frames(fitted):
+    sensor, fit = fitted
+    shots = np.stack(list(sensor.frames(200, mean_e=40, exposure_s=0.5))).astype(float)
+    noise = fit.noise.at_exposure(500.0)
+    signal_e = 40 * fit.responsivity + noise.dark_electrons + noise.read_noise**2
+    predicted = noise.gain**2 * signal_e + 1 / 12
+    ratio = shots.var(axis=0, ddof=1) / predicted
+    assert np.mean(ratio) == pytest.approx(1, abs=4 * np.sqrt(2 / 199 / 128**2) + 0.004)
+
+
+def test_offset_of_the_noise_is_the_dark_mean_of_new_frames(fitted):
+    sensor, fit = fitted
+    darks = np.stack(list(sensor.frames(200, exposure_s=2.0))).mean(axis=0)
+    pattern = fit.noise.at_exposure(2000.0).fixed_pattern(128, 128)
+    usual = sensor.dark_current < 5
+    assert np.mean((darks - pattern.offset)[usual]) == pytest.approx(0, abs=0.02)
+
+
+def test_fit_is_the_same_whatever_the_order_of_calls(make_sensor):
+    sensor = make_sensor(size=32)
+    darks = list(sensor.frames(30))
+    lit = {m: list(sensor.frames(4, mean_e=m)) for m in (200, 500, 900)}
+    one, other = SensorCalibration(bit_depth=12), SensorCalibration(bit_depth=12)
+    one.add(darks, exposure_s=0.01, light=0.0)
+    for mean_e, frames in lit.items():
+        one.add(frames, exposure_s=0.01, light=float(mean_e))
+        half = SensorCalibration(bit_depth=12)
+        half.add(frames, exposure_s=0.01, light=float(mean_e))
+        other = half.merge(other)
+    other.add(darks, exposure_s=0.01, light=0.0)
+    a, b = one.fit(), other.fit()
+    assert a.gain == b.gain
+    for name in ("offset", "read_noise", "responsivity", "responsivity_se", "defects"):
+        assert np.array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_levels_of_unknown_flux_give_the_gain(make_sensor):
+    sensor = make_sensor()
+    calibration = SensorCalibration(bit_depth=12)
+    calibration.add(sensor.frames(50), exposure_s=0.01, light=0.0)
+    for index, mean_e in enumerate((300, 700, 1100, 1400)):
+        calibration.add(sensor.frames(8, mean_e=mean_e), exposure_s=0.01, light=f"lamp {index}")
+    fit = calibration.fit()
+    assert abs(fit.gain - TRUE_GAIN) < 4 * fit.gain_se < 0.03
+    assert fit.linearity_error is None
+    assert fit.warned("linearity_unknown")
+
+
+def test_exposure_series_of_one_label_is_linear(make_sensor):
+    sensor = make_sensor()
+    calibration = SensorCalibration(bit_depth=12)
+    for exposure_s in (0.01, 0.02, 0.04):
+        calibration.add(sensor.frames(50, exposure_s=exposure_s), exposure_s=exposure_s, light=0.0)
+        lit = sensor.frames(8, mean_e=30000 * exposure_s, exposure_s=exposure_s)
+        calibration.add(lit, exposure_s=exposure_s, light="lamp")
+    assert calibration.fit().linearity_error < 0.003
+
+
+def test_a_bent_response_is_noticed(make_sensor):
+    sensor = make_sensor(size=64)
+    calibration = SensorCalibration(bit_depth=12)
+    calibration.add(sensor.frames(50), exposure_s=0.01, light=0.0)
+    for flux in (200, 500, 800, 1100, 1400):
+        bent_e = flux * (1 - flux / 20000)
+        calibration.add(sensor.frames(8, mean_e=bent_e), exposure_s=0.01, light=float(flux))
+    fit = calibration.fit()
+    assert fit.linearity_error > 0.01
+    assert fit.warned("not_linear")
