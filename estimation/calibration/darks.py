@@ -81,13 +81,14 @@ def fit_read_variance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return K^2 sigma^2 and its standard error, ADU^2, maps; rounding and dark shot noise out.
 
-    Weights come from the dark signal, never from the sample variance itself, which would bias low.
+    Weights come from the dark signal, never from the sample variance itself, which would bias low;
+    and from a pixel's own signal only if it is clearly hot, as its error is in the sum, too.
     """
     shortest = min(darks, key=lambda dark: dark.exposure_s)
     floor = max(float(np.median(shortest.noise_variance())), ROUNDING_VARIANCE)
     shots = [gain * (dark.mean - means.offset) for dark in darks]
     weights = [
-        dark.freedom / np.square(floor + np.maximum(shot, 0.0))
+        dark.freedom / np.square(floor + _robust(shot, gain * np.sqrt(2 * floor / dark.frames)))
         for dark, shot in zip(darks, shots, strict=True)
     ]
     total = np.sum(weights, axis=0)
@@ -100,6 +101,12 @@ def fit_read_variance(
         for w, dark, shot in zip(weights, darks, shots, strict=True)
     )
     return variance - ROUNDING_VARIANCE, np.sqrt(error) / total
+
+
+def _robust(shot: np.ndarray, error: float) -> np.ndarray:
+    """Return dark shot noise for weights, ADU^2: the median, or the own of a pixel far above."""
+    usual = max(float(np.median(shot)), 0.0)
+    return np.where(shot > usual + 6 * error, shot, usual)
 
 
 def mean_errors(

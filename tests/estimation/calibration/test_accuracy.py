@@ -149,3 +149,17 @@ def test_a_bent_response_is_noticed(make_sensor):
     fit = calibration.fit()
     assert fit.linearity_error > 0.01
     assert fit.warned("not_linear")
+
+
+def test_read_variance_of_a_short_exposure_series_has_no_bias(make_sensor):
+    sensor = make_sensor(size=160)
+    calibration = SensorCalibration(bit_depth=12)
+    for exposure_s in (0.0, 1.0, 2.0, 4.0):
+        calibration.add(sensor.frames(8, exposure_s=exposure_s), exposure_s=exposure_s, light=0.0)
+    for mean_e in (500, 1000):
+        calibration.add(sensor.frames(4, mean_e=mean_e), exposure_s=0.01, light=float(mean_e))
+    fit = calibration.fit()
+    usual = (sensor.dark_current < 5) & (sensor.read_noise < 3)
+    ratio = (fit.read_noise * fit.gain)[usual] / (sensor.read_noise * TRUE_GAIN)[usual]
+    # the variance of a pixel scatters by 0.28, so their mean by 0.28 / 160
+    assert np.mean(ratio**2) == pytest.approx(1, abs=4 * 0.28 / 160)
