@@ -17,8 +17,8 @@ Largest bias, bits, over means of .03 to 1000 e- at gain 2.17, and standard devi
 
     read noise, e-    photons   .3      .5      1       1.4     3
     largest bias      .039      .018    .007    .0012   .0004   .0000
-    deviation, 1 e-   2.4       3.6     2.7     1.1     .65     .25
-    deviation, 10 e-  .53       1.3     .60     .24     .22     .17
+    deviation, 1 e-   2.4       3.7     2.9     1.2     .65     .25
+    deviation, 10 e-  .53       1.4     .65     .24     .22     .17
     deviation, 30 e-  .13       .14     .13     .13     .13     .12
 
 Everything is a function of electrons, because gain only adds `log2(gain)`, as long as a count is
@@ -71,7 +71,7 @@ class Ridge:
     dark: float
 
 
-WITH_READ_NOISE = Ridge(variance=5e-7, dark=10.0)
+WITH_READ_NOISE = Ridge(variance=4e-7, dark=10.0)
 WITHOUT_READ_NOISE = Ridge(variance=2e-6, dark=0.0)
 COARSE_ADU = 0.45
 """Noise of one electron and read-out, ADU, below which `h` swings within a count, and no function

@@ -190,7 +190,7 @@ def test_no_gradient_is_nan_however_dark_or_bright():
     noise = SensorNoise(read_noise=np.array([[0.0, 0.3, 1.5, 9.0]]))
     means = jax.numpy.array([[0.0], [1e-30], [60.0], [2000.0], [1e6]]) * jax.numpy.ones((5, 4))
     for model in (noise, PoissonNoise()):
-        slopes = jax.grad(lambda m, model=model: model.entropy_at(m).sum())(means)
+        slopes = jax.jit(jax.grad(lambda m, model=model: model.entropy_at(m).sum()))(means)
         assert np.isfinite(np.asarray(slopes)).all()
 
 
@@ -222,5 +222,5 @@ def test_a_table_is_solved_once():
     counts = np.full((2, 1, 30), 150) + np.arange(2)[:, None, None]
     for _ in range(2):
         SensorNoise(gain=gain, read_noise=read_noise).conditional_entropy(counts)
-    # ln(1.3) / ln(1.05) = 5.4 intervals: 7 rows, or 8 where they begin in the middle
-    assert smooth_table.cache_info().misses - before <= 8
+    # ln(1.3) / ln(1.03) = 8.9 intervals: 10 rows, or 11 where they begin in the middle
+    assert smooth_table.cache_info().misses - before <= 11
