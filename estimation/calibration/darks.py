@@ -127,6 +127,16 @@ def mean_errors(
     )
 
 
+def common_error(darks: Sequence[LevelMoments]) -> float:
+    """Return how well the offset of all pixels together is known, ADU: the black level wanders.
+
+    Frames of a slow wander are not independent; their number then flatters this error.
+    """
+    frames = sum(dark.frames for dark in darks)
+    mean_square = sum(dark.common * dark.frames for dark in darks) / frames
+    return float(np.sqrt(mean_square / frames))
+
+
 def _combine(weights: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
     total = np.zeros_like(maps[0])
     for weight, one in zip(weights, maps, strict=True):

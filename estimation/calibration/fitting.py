@@ -13,6 +13,7 @@ from estimation.calibration import checks
 from estimation.calibration.darks import (
     ROUNDING_VARIANCE,
     DarkMeans,
+    common_error,
     fit_dark_means,
     fit_read_variance,
     mean_errors,
@@ -177,6 +178,8 @@ class _Maps:
         self.read_variance = variance
         self.read_noise = np.sqrt(np.maximum(variance, 0.0)) / gain
         own_error = variance_se / (2 * np.sqrt(np.maximum(variance, variance_se))) / gain
+        self.common_read_noise_se = float(np.sqrt(np.mean(own_error**2) / own_error.size))
+        self.common_offset_se = common_error(darks)
         self.read_noise_se = np.hypot(own_error, self.read_noise * gain_se / gain)
         self.offset_se, slope_se = mean_errors(darks, means, read_variance=variance, gain=raw_gain)
         self.dark_current = self.dark_current_se = None
@@ -341,4 +344,7 @@ def _noise(maps: _Maps, good: np.ndarray, saturation: float | None, bit_depth: i
         dark_current=dark_current,
         saturation=saturation,
         defects=~good | (maps.responsivity.values <= 0),
+        gain_standard_error=maps.gain_se,
+        read_noise_standard_error=maps.common_read_noise_se,
+        offset_standard_error=maps.common_offset_se,
     )

@@ -163,3 +163,19 @@ def test_read_variance_of_a_short_exposure_series_has_no_bias(make_sensor):
     ratio = (fit.read_noise * fit.gain)[usual] / (sensor.read_noise * TRUE_GAIN)[usual]
     # the variance of a pixel scatters by 0.28, so their mean by 0.28 / 160
     assert np.mean(ratio**2) == pytest.approx(1, abs=4 * 0.28 / 160)
+
+
+def test_noise_carries_what_is_uncertain_in_all_pixels_alike(fitted):
+    sensor, fit = fitted
+    assert fit.noise.gain_standard_error == fit.gain_se
+    # 256 darks x 128^2 pixels; the frame mean has 2.9 ADU / 128 of noise, no wander
+    usual_adu = np.sqrt(np.mean((TRUE_GAIN * sensor.read_noise) ** 2 + TRUE_GAIN**2 * 0.9))
+    assert fit.noise.offset_standard_error == pytest.approx(usual_adu / 128 / 16, rel=0.25)
+    assert 0 < fit.noise.read_noise_standard_error < 0.001
+
+
+def test_a_wandering_black_level_is_an_error_of_the_offset(make_sensor, calibrate):
+    calibration = calibrate(make_sensor(), darks=2)
+    calibration.add(make_sensor().frames(60, black_drift_adu=0.1), exposure_s=0.01, light=0.0)
+    noise = calibration.fit().noise
+    assert noise.offset_standard_error == pytest.approx(0.1 * 60 / 12**0.5 / 60**0.5, rel=0.1)
