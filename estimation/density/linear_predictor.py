@@ -53,6 +53,7 @@ class CholeskyPredictor:
 
     mean: Float64[np.ndarray, "positions patch_values"]
     factor: Float64[np.ndarray, "patch_values patch_values"]
+    shrinkage: float
 
     @property
     def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
@@ -105,20 +106,26 @@ def fit_linear(
     offsets: Offsets,
     *,
     rounding_variance: float,
+    like: LinearPredictor | None = None,
 ) -> tuple[LinearPredictor, np.ndarray]:
     """Return the predictor, and its guesses for `rows` made without the object guessed.
 
     A network must not learn from guesses that have seen the answer: they are better than the ones
-    it will get for fresh objects.
+    it will get for fresh objects. The shrinkage of an earlier predictor, `like`, is kept.
     """
     if rows.shape[-1] > LARGEST_EXACT:
         windowed = _fit_window(rows, shape, offsets)
         return windowed, windowed.predict(rows)
-    return _fit_cholesky(rows, shape, rounding_variance=rounding_variance)
+    tried = (like.shrinkage,) if isinstance(like, CholeskyPredictor) else SHRINKAGES
+    return _fit_cholesky(rows, shape, tried, rounding_variance=rounding_variance)
 
 
 def _fit_cholesky(
-    rows: np.ndarray, shape: tuple[int, int, int], *, rounding_variance: float
+    rows: np.ndarray,
+    shape: tuple[int, int, int],
+    tried: tuple[float, ...],
+    *,
+    rounding_variance: float,
 ) -> tuple[CholeskyPredictor, np.ndarray]:
     mean = shrunk_mean(rows)
     folds = min(FOLDS, len(rows))
@@ -133,12 +140,15 @@ def _fit_cholesky(
 
     def predictor(covariance: np.ndarray, shrinkage: float) -> CholeskyPredictor:
         return CholeskyPredictor(
-            mean, _factor(covariance, lags, shrinkage, rounding_variance=rounding_variance)
+            mean,
+            _factor(covariance, lags, shrinkage, rounding_variance=rounding_variance),
+            shrinkage,
         )
 
-    first = rows[fold_of == 0]
-    scores = [predictor(without[0], s).nats(first) for s in SHRINKAGES]
-    best = SHRINKAGES[int(np.argmin(scores))]
+    best = tried[0]
+    if len(tried) > 1:
+        first = rows[fold_of == 0]
+        best = min(tried, key=lambda s: predictor(without[0], s).nats(first))
     guesses = np.empty(rows.shape, dtype=np.float32)
     for k in range(folds):
         guesses[fold_of == k] = predictor(without[k], best).predict(rows[fold_of == k])

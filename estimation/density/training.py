@@ -32,6 +32,9 @@ STEPS_AT_ONCE = 100
 BLIND_HIDDEN, BLIND_STEPS = 16, 600
 """Width and steps where there are no earlier pixels to learn from (frames of one pixel)."""
 
+GAIN_RATIOS = (0.5, 0.8)
+"""Range of the ratio of the gains of successive doublings of training."""
+
 SMALL_GAIN_NATS = 2e-4
 """A smaller gain does not count against patience."""
 
@@ -53,7 +56,11 @@ def train(
     )
     rounding = float(np.mean(np.square(own.half_width))) / 3.0
     predictor, guesses = fit_linear(
-        own.middle, prepared.shape, offsets, rounding_variance=rounding + 1e-6
+        own.middle,
+        prepared.shape,
+        offsets,
+        rounding_variance=rounding + 1e-6,
+        like=None if earlier is None else earlier.predictor,
     )
     log_sigma = predictor.log_sigma
     centre, spread = float(own.middle.mean()), float(own.middle.std()) + 1e-6
@@ -219,10 +226,20 @@ def _earlier_fit(
 
 
 def _remaining_gap(curve: list[tuple[int, float, float]]) -> float:
-    """Extrapolate what further training would gain: as much as the last halving of steps did."""
+    """Extrapolate what further training would gain, from what the last doublings of steps gained.
+
+    Gains of successive doublings shrink by a nearly constant ratio (a power law), so the rest is a
+    geometric series. The ratio is kept in `GAIN_RATIOS`: on the safe side of what is seen, because
+    the falling learning rate flatters the last doubling.
+    """
     steps = np.array([c[0] for c in curve])
     best = np.minimum.accumulate([c[1] for c in curve])
-    return float(max(0.0, np.interp(steps[-1] / 2, steps, best) - best[-1]))
+    quarter, half, end = np.interp(steps[-1] / np.array([4.0, 2.0, 1.0]), steps, best)
+    last, before = half - end, quarter - half
+    if last <= 0.0:
+        return 0.0
+    ratio = float(np.clip(last / max(before, 1e-9), *GAIN_RATIOS))
+    return float(last * ratio / (1.0 - ratio))
 
 
 def _to_host(parameters: Any) -> Any:

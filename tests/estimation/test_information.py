@@ -212,6 +212,17 @@ def test_added_noise_lowers_information(rng, make_field, density):
     assert high.bits_per_pixel - low.bits_per_pixel > 5 * high.standard_error
 
 
+def test_binning_lowers_information(rng, make_field):
+    scene = make_field(rng, 400, 8, variance=9.0, length=1.0)
+    fine = scene + rng.normal(size=scene.shape)
+    coarse = fine.reshape(400, 4, 2, 4, 2).sum(axis=(2, 4))
+    many = estimate_information(fine, GaussianNoise(1.0), density="gaussian")
+    few = estimate_information(coarse, GaussianNoise(2.0), density="gaussian")
+    # data processing, with the standard error of bits per measurement
+    margin = 5 * (64 * many.standard_error + 16 * few.standard_error)
+    assert many.bits_per_measurement - few.bits_per_measurement > margin
+
+
 def test_independent_tiles_add(rng):
     scale = np.array([1.0, 4.0])
     values = scale * rng.normal(size=(6000, 1, 2)) + rng.normal(size=(6000, 1, 2))
