@@ -1,0 +1,485 @@
+"""`infoloop score` and `infoloop compare`: frames in files, bits in the terminal.
+
+The only module that knows image files. One file is a stack of objects, (objects, height, width) or
+(objects, shots, height, width), or one frame of one object; several files, or all of a folder, are
+one batch in the order given (a folder: by name).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from estimation import DesignComparison, InformationEstimate, SensorNoise
+
+BAD_INPUT = 2
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+TIFF = (".tif", ".tiff")
+READABLE = (".npy", *TIFF)
+PLOT_INCHES = (8.0, 3.6)
+
+FramesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FRAMES...",
+        help="Raw counts: .npy, TIFF, OME-TIFF, OME-Zarr, or folders of them; together one batch.",
+    ),
+]
+DesignsArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="A B ...", help="One file or folder a design; same objects in all."),
+]
+NoiseOption = Annotated[
+    Path | None, typer.Option("--noise", help="Calibration of the camera (.npz).")
+]
+GainOption = Annotated[float | None, typer.Option("--gain", help="ADU/e-, instead of --noise.")]
+OffsetOption = Annotated[float | None, typer.Option("--offset", help="Black level, ADU.")]
+ReadNoiseOption = Annotated[float | None, typer.Option("--read-noise", help="e- rms.")]
+BitDepthOption = Annotated[
+    int | None,
+    typer.Option("--bit-depth", help="Of the converter; by default from the files."),
+]
+ExposureOption = Annotated[
+    float | None, typer.Option("--exposure-ms", help="Of the frames, for a known dark current.")
+]
+DensityOption = Annotated[
+    str, typer.Option("--density", help="auto, gaussian, stationary or autoregressive.")
+]
+PatchOption = Annotated[int, typer.Option("--patch", min=1, help="Side of a patch, pixels.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+ConfidenceOption = Annotated[float, typer.Option("--confidence", help="Of the intervals.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, no table.")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Draw per-object information (.png, .svg, .pdf).")
+]
+
+
+class StackError(ValueError):
+    """A file that is no stack of raw frames, or options that name no noise."""
+
+
+def score(
+    frames: FramesArgument,
+    noise: NoiseOption = None,
+    gain: GainOption = None,
+    offset: OffsetOption = None,
+    read_noise: ReadNoiseOption = None,
+    bit_depth: BitDepthOption = None,
+    exposure_ms: ExposureOption = None,
+    density: DensityOption = "auto",
+    patch: PatchOption = 16,
+    seed: SeedOption = 0,
+    confidence: ConfidenceOption = 0.95,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+) -> None:
+    """Bits per pixel that raw frames carry about their objects, with error bars."""
+    with _one_sentence():
+        from estimation import estimate_information
+
+        counts = read_batch(frames)
+        camera = _camera(
+            noise, gain, offset, read_noise, bit_depth, exposure_ms, highest=_highest([counts])
+        )
+        estimate = estimate_information(
+            counts,
+            camera,
+            density=density,  # pyright: ignore[reportArgumentType] - checked, with the choices
+            patch=patch,
+            seed=seed,
+            confidence=confidence,
+        )
+        uncertainty = camera.calibration_uncertainty(counts)
+        if plot is not None:
+            draw_objects({_label(frames): estimate}, plot)
+        if as_json:
+            document = _as_plain(estimate, counts.shape, camera, uncertainty)
+            typer.echo(json.dumps(document, allow_nan=False))
+            return
+        Console().print(_score_table(estimate, counts.shape, camera, uncertainty))
+        _warn({_label(frames): estimate})
+
+
+def compare(
+    designs: DesignsArgument,
+    noise: NoiseOption = None,
+    gain: GainOption = None,
+    offset: OffsetOption = None,
+    read_noise: ReadNoiseOption = None,
+    bit_depth: BitDepthOption = None,
+    exposure_ms: ExposureOption = None,
+    density: DensityOption = "auto",
+    patch: PatchOption = 16,
+    seed: SeedOption = 0,
+    confidence: ConfidenceOption = 0.95,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+) -> None:
+    """Which design says most about the same objects: paired differences with intervals."""
+    with _one_sentence():
+        from estimation import compare_designs
+
+        names = _distinct_names(designs)
+        batches = {name: read_batch([path]) for name, path in zip(names, designs, strict=True)}
+        highest = _highest(list(batches.values()))
+        camera = _camera(noise, gain, offset, read_noise, bit_depth, exposure_ms, highest=highest)
+        comparison = compare_designs(
+            batches, camera, density=density, patch=patch, seed=seed, confidence=confidence
+        )
+        if plot is not None:
+            draw_objects(comparison.estimates, plot)
+        if as_json:
+            document = _comparison_as_plain(comparison, batches, camera)
+            typer.echo(json.dumps(document, allow_nan=False))
+            return
+        Console().print(_comparison_table(comparison))
+        _warn(comparison.estimates)
+
+
+# ---- reading
+
+
+def read_batch(paths: Sequence[Path]) -> np.ndarray:
+    """Return the frames of all files, (objects, [shots,] height, width), as they are in the files.
+
+    Raises
+    ------
+    StackError
+        For a file that cannot be read, or files that do not fit together.
+    """
+    files = [file for path in paths for file in _files(path)]
+    stacks = [_read_stack(file) for file in files]
+    first = stacks[0]
+    for file, stack in zip(files, stacks, strict=True):
+        if stack.shape[1:] != first.shape[1:] or stack.dtype != first.dtype:
+            raise StackError(
+                f"{file} holds {_words(stack)} an object, {files[0]} {_words(first)}; one batch "
+                "needs frames of one kind: score them apart, or use `infoloop compare`"
+            )
+    return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files a path stands for; an OME-Zarr folder is a file."""
+    if not path.exists():
+        raise StackError(f"{path} does not exist")
+    if not path.is_dir() or _is_zarr(path):
+        return [path]
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE or _is_zarr(p))
+    if not files:
+        raise StackError(f"{path} holds no frames ({', '.join(READABLE)} or OME-Zarr are read)")
+    return files
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / name).exists() for name in (".zgroup", "zarr.json"))
+
+
+def _read_stack(file: Path) -> np.ndarray:
+    """Return one file's frames with an axis of objects."""
+    try:
+        if _is_zarr(file):
+            frames = _read_zarr(file)
+        elif file.suffix.lower() == ".npy":
+            frames = np.load(file, allow_pickle=False)
+        elif file.suffix.lower() in TIFF:
+            frames = _read_tiff(file)
+        else:
+            raise StackError(f"{file}: {', '.join(READABLE)} and OME-Zarr are read")
+    except StackError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
+        raise StackError(f"{file} cannot be read ({error}); is the copy complete?") from error
+    if frames.ndim == 2:
+        frames = frames[None]
+    if frames.ndim not in (3, 4):
+        raise StackError(
+            f"{file} has {frames.ndim} axes {frames.shape}; (objects, height, width) or (objects, "
+            "shots, height, width) are due"
+        )
+    return frames
+
+
+def _read_tiff(file: Path) -> np.ndarray:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise StackError(
+            f"{file}: reading TIFF needs tifffile, which is not installed: pip install tifffile"
+        ) from error
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            # Positions of an OME-TIFF are series of their own: each is an object.
+            frames = [_image_axes(s.asarray(), s.axes, file) for s in tiff.series]
+    except tifffile.TiffFileError as error:
+        raise StackError(f"{file} is no TIFF ({error})") from error
+    if len(frames) == 1:
+        return frames[0]
+    if len({f.shape for f in frames}) > 1:
+        raise StackError(f"{file} holds images of different shapes: {[f.shape for f in frames]}")
+    return np.stack(frames)
+
+
+def _image_axes(pixels: np.ndarray, axes: str, file: Path) -> np.ndarray:
+    """Drop axes of length one; refuse colour, and images that are not the last two axes."""
+    if "S" in axes and pixels.shape[axes.index("S")] > 1:
+        raise StackError(
+            f"{file} is a colour image (axes {axes}); raw counts have one number a pixel: export "
+            "the camera's raw frames"
+        )
+    kept = [i for i, axis in enumerate(axes) if axis in "YX" or pixels.shape[i] > 1]
+    if not "".join(axes[i] for i in kept).endswith("YX"):
+        raise StackError(f"{file} has axes {axes}; height and width (YX) must be the last two")
+    return pixels.reshape([pixels.shape[i] for i in kept])
+
+
+def _read_zarr(file: Path) -> np.ndarray:
+    try:
+        import zarr  # pyright: ignore[reportMissingImports] - optional
+    except ImportError as error:
+        raise StackError(
+            f"{file}: reading OME-Zarr needs zarr, which is not installed: pip install zarr"
+        ) from error
+    node: Any = zarr.open(str(file), mode="r")
+    if not hasattr(node, "shape"):
+        attributes = dict(node.attrs)
+        scales = attributes.get("ome", attributes)["multiscales"][0]
+        node = node[scales["datasets"][0]["path"]]
+    pixels = np.asarray(node[...])
+    outer = tuple(i for i in range(pixels.ndim - 2) if pixels.shape[i] == 1)
+    return pixels.squeeze(outer)
+
+
+def _words(stack: np.ndarray) -> str:
+    return f"{' x '.join(map(str, stack.shape[1:]))} of {stack.dtype}"
+
+
+# ---- noise
+
+
+def _camera(
+    file: Path | None,
+    gain: float | None,
+    offset: float | None,
+    read_noise: float | None,
+    bit_depth: int | None,
+    exposure_ms: float | None,
+    *,
+    highest: int | None,
+) -> SensorNoise:
+    """Return the calibrated noise that the options name; raise with the options that are due."""
+    from estimation import SensorNoise
+
+    numbers = {"--gain": gain, "--offset": offset, "--read-noise": read_noise}
+    given = [
+        name for name, number in {**numbers, "--bit-depth": bit_depth}.items() if number is not None
+    ]
+    if file is not None:
+        if given:
+            raise StackError(f"--noise and {given[0]} came; the calibration file says it all")
+        try:
+            camera = SensorNoise.load(file)
+        except OSError as error:
+            raise StackError(f"--noise {file}: {error.strerror or error}") from error
+    else:
+        missing = [name for name, number in numbers.items() if number is None]
+        if missing:
+            raise StackError(
+                f"{', '.join(missing)} missing; bits need the noise of the camera: --noise "
+                "camera.npz, or --gain (ADU/e-), --offset (ADU) and --read-noise (e- rms)"
+            )
+        camera = SensorNoise(
+            gain=gain,
+            offset=offset,
+            read_noise=read_noise,
+            bit_depth=_bit_depth(highest) if bit_depth is None else bit_depth,
+        )
+    return camera if exposure_ms is None else camera.at_exposure(exposure_ms)
+
+
+def _bit_depth(highest: int | None) -> int:
+    """Return the depth whose end the frames reach; where they reach none, all that files hold.
+
+    A count of 4095 that nothing exceeds is the end of 12 bits, and saturation must not be missed.
+    """
+    return next((bits for bits in BIT_DEPTHS if highest == 2**bits - 1), 16)
+
+
+def _highest(stacks: Sequence[np.ndarray]) -> int | None:
+    """Return the highest count, or `None` where there are no integers to have one."""
+    counts = [stack for stack in stacks if stack.dtype.kind in "ui" and stack.size]
+    return max(int(stack.max()) for stack in counts) if counts else None
+
+
+# ---- showing
+
+
+def draw_objects(estimates: Mapping[str, InformationEstimate], file: Path) -> None:
+    """Draw the information of every object, and each design's mean with its interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(PLOT_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    for i, (name, estimate) in enumerate(estimates.items()):
+        bits = estimate.per_object_bits
+        axes.plot(np.arange(1, len(bits) + 1), bits, ".", color=f"C{i}", label=name)
+        axes.axhline(estimate.bits_per_pixel, color=f"C{i}", linewidth=1.0)
+        axes.axhspan(*estimate.interval, color=f"C{i}", alpha=0.15, linewidth=0)
+    axes.set(xlabel="object", ylabel="bits per pixel")
+    axes.legend(frameon=False)
+    try:
+        figure.savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise StackError(f"--plot {file}: {error}") from error
+
+
+def _score_table(
+    estimate: InformationEstimate,
+    shape: tuple[int, ...],
+    camera: SensorNoise,
+    uncertainty: Mapping[str, float],
+) -> Table:
+    low, high = estimate.interval
+    table = Table(title="information", title_justify="left", show_header=False)
+    table.add_row("bits/pixel", f"{estimate.bits_per_pixel:.4f} +- {estimate.standard_error:.4f}")
+    table.add_row(f"{estimate.confidence:.0%} interval", f"{low:.4f} to {high:.4f}")
+    table.add_row("bits/measurement", f"{estimate.bits_per_measurement:.1f}")
+    table.add_row("H(Y), at most", f"{estimate.entropy:.4f} bits/pixel")
+    table.add_row("H(Y|X)", f"{estimate.conditional_entropy:.4f} bits/pixel")
+    for source, bits in uncertainty.items():
+        table.add_row(f"error of {source}", f"{bits:.4f} bits/pixel")
+    table.add_row("density", estimate.density)
+    table.add_row("patch", " x ".join(map(str, estimate.patch)))
+    table.add_row("batch", f"{shape[0]} objects of {' x '.join(map(str, shape[1:]))}")
+    table.add_row("bit depth", str(camera.bit_depth))
+    return table
+
+
+def _comparison_table(comparison: DesignComparison) -> Table:
+    """List the designs, best first, each with its difference from the best."""
+    table = Table(title="designs, best first", title_justify="left")
+    behind = f"minus best, {comparison.confidence:.0%}"
+    for heading in ("design", "bits/pixel", "bits/measurement", behind, "P(best)"):
+        table.add_column(heading, justify="left" if heading == "design" else "right")
+    order = np.argsort(-comparison.bits_per_measurement)
+    best = order[0]
+    for i in order:
+        name = comparison.names[i]
+        low, high = comparison.low[i, best], comparison.high[i, best]
+        difference = f"{comparison.difference[i, best]:.1f} ({low:.1f} to {high:.1f})"
+        if i != best and not comparison.is_better[best, i]:
+            difference += ", not ranked"
+        table.add_row(
+            name,
+            f"{comparison.estimates[name].bits_per_pixel:.4f}",
+            f"{comparison.bits_per_measurement[i]:.1f}",
+            "-" if i == best else difference,
+            f"{comparison.probability_best[i]:.2f}",
+        )
+    return table
+
+
+def _as_plain(
+    estimate: InformationEstimate,
+    shape: tuple[int, ...],
+    camera: SensorNoise,
+    uncertainty: Mapping[str, float],
+) -> dict[str, Any]:
+    return {
+        "bits_per_pixel": estimate.bits_per_pixel,
+        "standard_error": estimate.standard_error,
+        "interval": list(estimate.interval),
+        "confidence": estimate.confidence,
+        "bits_per_measurement": estimate.bits_per_measurement,
+        "entropy": estimate.entropy,
+        "conditional_entropy": estimate.conditional_entropy,
+        "calibration_uncertainty": dict(uncertainty),
+        "density": estimate.density,
+        "patch": list(estimate.patch),
+        "shape": list(shape),
+        "bit_depth": int(camera.bit_depth),
+        "warnings": _warnings(estimate),
+        "per_object_bits": [round(float(bits), 6) for bits in estimate.per_object_bits],
+    }
+
+
+def _comparison_as_plain(
+    comparison: DesignComparison, batches: Mapping[str, np.ndarray], camera: SensorNoise
+) -> dict[str, Any]:
+    return {
+        "designs": {
+            name: _as_plain(
+                comparison.estimates[name],
+                batches[name].shape,
+                camera,
+                camera.calibration_uncertainty(batches[name]),
+            )
+            for name in comparison.names
+        },
+        "best": comparison.best,
+        "order": list(comparison.names),
+        "difference": comparison.difference.tolist(),
+        "standard_error": comparison.standard_error.tolist(),
+        "low": comparison.low.tolist(),
+        "high": comparison.high.tolist(),
+        "is_better": comparison.is_better.tolist(),
+        "probability_best": comparison.probability_best.tolist(),
+        "confidence": comparison.confidence,
+    }
+
+
+def _warnings(estimate: InformationEstimate) -> list[str]:
+    """Return what to know before believing the number."""
+    seen = estimate.diagnostics
+    found: list[str] = []
+    if seen.get("is_undersampled"):
+        found.append("too few objects for this density: the bits are too high")
+    if seen.get("is_misspecified"):
+        found.append(
+            "the frames are not what the density expects: the bits are an upper bound only"
+        )
+    if seen.get("is_converged") is False:
+        found.append("the density was still improving: the bits would fall with more training")
+    return found
+
+
+def _warn(estimates: Mapping[str, InformationEstimate]) -> None:
+    errors = Console(stderr=True)
+    for name, estimate in estimates.items():
+        for sentence in _warnings(estimate):
+            errors.print(f"{name}: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _label(paths: Sequence[Path]) -> str:
+    return paths[0].stem if len(paths) == 1 else f"{paths[0].stem} and {len(paths) - 1} more"
+
+
+def _distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return a short name of every design, the whole path where short ones are alike."""
+    stems = [path.stem for path in paths]
+    names = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    if len(set(names)) < len(names):
+        raise StackError("the same file came twice; one file or folder a design is due")
+    return names
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn bad input into one sentence on standard error and an exit code."""
+    from estimation import EstimationError
+
+    try:
+        yield
+    except (StackError, EstimationError) as error:
+        errors = Console(stderr=True)
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT) from error
