@@ -295,6 +295,7 @@ def estimate_information(
             "kurtosis": kurtosis,
             "is_undersampled": fit_gap_nats > UNDERSAMPLED_GAP_NATS,
             "is_misspecified": kurtosis is not None and kurtosis > MISSPECIFIED_KURTOSIS,
+            **_gaussian_excess(chosen, ensemble, standard_error),
         },
         lower_bound=lower_bound,
         fitted=chosen.fitted,
@@ -448,6 +449,21 @@ def _best_score(
 def _bounds_nats(score: DensityScore) -> Mapping[str, float]:
     """Bounds of a density and of the members of its family, nats per patch value."""
     return {**score.diagnostics.get("member_nats", {}), score.name: score.entropy_nats}
+
+
+def _gaussian_excess(
+    score: DensityScore, ensemble: Ensemble, standard_error: float
+) -> dict[str, float | bool]:
+    """Return by how much the best Gaussian lies above the network: if more than errors, wrong."""
+    gaussians = score.diagnostics.get("member_nats")
+    if not gaussians:
+        return {}
+    above_nats = min(gaussians.values()) - score.diagnostics["network_nats"]
+    above_bits = above_nats * ensemble.reals_per_sample / np.log(2)
+    return {
+        "gaussian_excess_bits": above_bits,
+        "is_gaussian_misspecified": above_bits > 3 * standard_error,
+    }
 
 
 def _log2_scale(noise: NoiseModel, ensemble: Ensemble, shape: tuple[int, int]) -> float:

@@ -122,6 +122,7 @@ def test_sparse_scene_lies_between_its_entropy_and_the_gaussian(sparse_estimate)
     entropy_of_beads = -(0.03 * np.log2(0.03) + 0.97 * np.log2(0.97))
     assert sparse_estimate.density == "autoregressive"
     assert sparse_estimate.bits_per_pixel < gaussian - sparse_estimate.conditional_entropy - 1.0
+    assert sparse_estimate.diagnostics["is_gaussian_misspecified"]
     # beads just outside the 16 x 16 view are seen too: 18**2 / 16**2
     assert sparse_estimate.bits_per_pixel > 0.7 * entropy_of_beads
 
