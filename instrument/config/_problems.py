@@ -9,7 +9,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from instrument.config._model import Config
+from instrument.config._model import (
+    Config,
+    LoadedMicroManager,
+    NoiseCalibrate,
+    NoiseFile,
+    NoiseNumbers,
+    VirtualMicroManager,
+)
 
 _ENSEMBLE = (
     "`objects` is missing: without an ensemble of objects there is no information; name one, e.g. "
@@ -17,6 +24,13 @@ _ENSEMBLE = (
 )
 _TAGS = {"virtual", "loaded", "numbers", "file", "calibrate"}  # of unions, and below: of kinds
 _TAGS |= {"camera", "slm", "stage", "xy_stage", "light"}
+_TAG_OF: dict[type[BaseModel], str] = {
+    VirtualMicroManager: "virtual",
+    LoadedMicroManager: "loaded",
+    NoiseNumbers: "numbers",
+    NoiseFile: "file",
+    NoiseCalibrate: "calibrate",
+}
 _LONGEST_VALUE = 60
 
 
@@ -92,6 +106,8 @@ def _known_keys(location: tuple[Any, ...]) -> set[str]:
 
 def _children(model: Any, part: Any) -> list[Any]:
     if isinstance(model, type) and issubclass(model, BaseModel):
+        if model in _TAG_OF and part in _TAGS:  # also where a key has the tag's name
+            return [model] if _TAG_OF[model] == part else []
         if part in model.model_fields:
             return _options(model.model_fields[part].annotation)
         return [model] if _has_tag(model, part) else []

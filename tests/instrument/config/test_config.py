@@ -34,6 +34,7 @@ BAD_INPUT = {
     "interlock without bound": (
         "bench.interlocks=[{channel: led.temperature_c}]", "needs `below`, `above`",
     ),
+    "key of another choice": ("noise.gain=2", "`noise.gain` = 2 is not a key here; known are cal"),
     "not a section": ("search.trials.x=1", "below something that is no section"),
     "no equals sign": ("search.trials", "not of the form"),
 }  # fmt: skip
@@ -49,7 +50,7 @@ def test_bad_input_is_one_clear_sentence(override, sentence):
 
 def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
-        load_config(ROOT / "configs" / "demo.yaml", overrides=["score.patchs=8", "noise.gains=2"])
+        load_config(ROOT / "configs" / "demo.yaml", overrides=["score.patchs=8", "search.trialz=2"])
     assert len(caught.value.problems) == 2
 
 

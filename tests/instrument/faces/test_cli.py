@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from estimation import SensorNoise
 from instrument.campaign.ledger import Ledger
 
 ROOT = Path(__file__).parents[3]
 SHORT = ["--set", "search.trials=4", "--set", "search.confirm.repeats=1"]
 SHORT += ["--set", "objects.stage_grid.count=9", "--set", "score.patch=8"]
+SHORT += ["--set", "noise={gain: 2.17, offset: 100, read_noise: 1.7}"]
 
 
 def infoloop(*arguments, env=None, timeout=100):
@@ -59,6 +61,14 @@ def test_the_report_is_one_file_that_needs_no_other(demo_run):
     html = (folder / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in html or "<svg" in html
     assert not re.search(r"""(src|href)=["']https?://""", html)
+
+
+def test_a_run_may_calibrate_its_camera_first(tmp_path):
+    calibrate_first = [*SHORT, "--set", "noise={calibrate: quick}"]
+    finished = infoloop("demo", "--output", tmp_path / "run", "--json", *calibrate_first)
+    assert finished.returncode == 0, finished.stderr
+    assert "calibrating the camera (quick)" in finished.stderr
+    assert SensorNoise.load(tmp_path / "run" / "noise.npz").gain == pytest.approx(2.17, rel=0.01)
 
 
 def test_a_finished_run_resumes_to_the_same_result(demo_run):

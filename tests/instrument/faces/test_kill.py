@@ -13,6 +13,7 @@ from instrument.campaign.ledger import Ledger
 RUN = [
     "--quiet", "--json", "--set", "search.trials=6", "--set", "search.confirm.repeats=1",
     "--set", "objects.stage_grid.count=16", "--set", "score.patch=8",
+    "--set", "noise={gain: 2.17, offset: 100, read_noise: 1.7}",
 ]  # fmt: skip
 
 
