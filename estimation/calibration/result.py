@@ -25,6 +25,9 @@ class CalibrationResult:
         noisy ones are described by their own dark current and read noise, and stay in use.
     gain, gain_se
         ADU/e-, corrected for coupling between pixels where that was seen.
+    gain_map, gain_spread
+        Gain of each pixel, ADU/e-, shrunk to the mean; None (the rule) unless thousands of frames
+        carry one. The spread over pixels beyond the scatter, ADU/e-.
     offset, offset_se
         ADU at zero exposure (with darks of one exposure: at that exposure).
     read_noise, read_noise_se
@@ -54,6 +57,8 @@ class CalibrationResult:
     noise: SensorNoise
     gain: float
     gain_se: float
+    gain_map: np.ndarray | None
+    gain_spread: float
     offset: np.ndarray
     offset_se: np.ndarray
     read_noise: np.ndarray
