@@ -139,6 +139,7 @@ def test_same_seed_same_score(sparse):
     np.testing.assert_array_equal(first.per_object_nats, again.per_object_nats)
 
 
+@pytest.mark.slow
 def test_objects_keep_their_order(sparse):
     ensemble = ensemble_of(sparse[0], PoissonNoise())
     fitted = SMALL.fit(ensemble.take(np.arange(100)))
@@ -185,6 +186,7 @@ def test_any_shape_scores(rng, shape):
     assert estimate.bits_per_pixel == pytest.approx(1.0, abs=5 * estimate.standard_error + 0.1)
 
 
+@pytest.mark.slow
 def test_second_shot_is_predicted_from_the_first(rng):
     scene = 5 * rng.normal(size=(4000, 1, 1, 1))
     values = scene + rng.normal(size=(4000, 2, 1, 1))
