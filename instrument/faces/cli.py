@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from instrument.config import Config, ConfigError, load_config
+from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
     from instrument.campaign.events import EventBus
@@ -178,6 +179,10 @@ def report(run_dir: RunArgument) -> None:
         from instrument.faces.report import write_report
 
         typer.echo(write_report(run_dir))
+
+
+app.command()(score)
+app.command()(compare)
 
 
 def main() -> None:
