@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,8 @@ def test_an_8_bit_camera_gives_16_bit_frames_of_8_bits(write_config):
 
 # ---- leaving the process
 
+PATIENCE_S = 240  # for five interpreters that import JAX on a loaded machine; 10 s on a quiet one
+
 _VIRTUAL = """\
 from drivers.virtual import world
 from drivers.micromanager import MicroManager, MicroManagerCamera
@@ -128,24 +131,24 @@ _SNAP = "print(camera.snap(timeout_s=60).dtype)\n"
 
 def leave(script: str, *arguments: object, processes: int) -> list[tuple[int, str]]:
     """Run `script` in processes side by side; (exit status, what it wrote) of each."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script, *map(str, arguments)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(processes)
-    ]
-    return [(process.wait(timeout=100), process.communicate()[0]) for process in running]
+    command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(processes):
+            running.append(stack.enter_context(subprocess.Popen(command, cwd=ROOT, **pipes)))
+            stack.callback(running[-1].kill)  # one that hangs must not outlive the test
+        wrote = [process.communicate(timeout=PATIENCE_S)[0] for process in running]
+        return list(zip((process.wait() for process in running), wrote, strict=True))
 
 
+@pytest.mark.timeout(PATIENCE_S + 20)
 def test_a_process_may_leave_the_virtual_bench_open():
     """The core's notification thread aborts half of all processes that do not silence it."""
     assert leave(_VIRTUAL + _SNAP, processes=5) == [(0, "uint16\n")] * 5
 
 
+@pytest.mark.timeout(PATIENCE_S + 20)
 def test_a_process_may_leave_c_plus_plus_devices_open(write_config):
     config = write_config(DEMO_CONFIG.format(pixel_type="16bit"))
     assert leave(_DEMOCAMERA + _SNAP, config, processes=5) == [(0, "uint16\n")] * 5
@@ -170,12 +173,14 @@ except DeviceTimeout as error:
 """
 
 
+@pytest.mark.timeout(PATIENCE_S + 20)
 def test_a_process_can_leave_a_core_that_never_returns():
     [(status, wrote)] = leave(_VIRTUAL + _HANG, processes=1)
     assert wrote.startswith("Camera: snap: no return from Micro-Manager within")
     assert status == 0
 
 
+@pytest.mark.timeout(PATIENCE_S + 20)
 def test_a_process_can_leave_a_c_plus_plus_device_that_does_not_return(write_config):
     config = write_config(DEMO_CONFIG.format(pixel_type="16bit"))
     [(status, wrote)] = leave(_DEMOCAMERA + _EXPOSE_FOR_LONG, config, processes=1)

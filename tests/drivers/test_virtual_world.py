@@ -179,10 +179,10 @@ def test_the_sample_stage_shifts_the_view_by_whole_pixels(world, clock, pixels):
 
 def test_going_away_and_back_shows_the_same(world, clock):
     before = world.expected_electrons(0.01)
-    for x_um in (50.0, 0.0):
+    for x_um, pattern in ((50.0, bumpy()), (0.0, grey(0))):
         world.move_xy(x_um, 0.0)
         world.move_z(x_um)
-        world.show(grey(0))
+        world.show(pattern)
         clock.now_s += 1
         world.expected_electrons(0.01)
     np.testing.assert_array_equal(world.expected_electrons(0.01), before)
