@@ -219,6 +219,7 @@ def main() -> int:
         "size": size,
         "gain_15x2": timed(lambda: gain_scatter(size, many, 100), "gain"),
         "gain_15x2_and_2_darks": timed(lambda: gain_scatter(size, many, 2), "gain, 2 darks"),
+        "gain_15x2_64px_100_seeds": timed(lambda: gain_scatter(64, 5 * many, 100), "errors"),
         "dark_maps": timed(lambda: dark_maps(size, few), "dark maps"),
         "flats": timed(lambda: flats(size, few), "flats"),
         "dark_current": timed(lambda: dark_current(size, few), "dark current"),

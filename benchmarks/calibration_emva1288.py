@@ -2,8 +2,8 @@
 
 The same frames go to both: 30 levels of two frames past saturation at one exposure, and 64 darks
 and 64 flats at half of saturation, from the simulated sensor of the tests. `emva1288` is GPL and
-is only run, in a Python of its own: `python -m venv VENV && VENV/bin/pip install emva1288 "numpy<2"` (1.0.2 uses what
-NumPy 2 removed), then
+is only run, in a Python of its own (1.0.2 needs what NumPy 2 removed):
+`python -m venv VENV && VENV/bin/pip install emva1288 "numpy<2"`, then
 `python benchmarks/calibration_emva1288.py --emva-python VENV/bin/python`.
 """
 
