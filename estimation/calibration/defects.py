@@ -27,6 +27,9 @@ DEAD_RATIO = 0.5
 """Dead: responsivity below half of the median of its 5 x 5 neighbours."""
 
 LEAST_TELEGRAPH_FRAMES = 50
+INTERPOLATED_VARIANCE = 0.6
+"""The mean of two neighbours has half their variance, of four a quarter."""
+
 RATIO_SIGMAS = 6.0
 FLAT_SIGMAS = -5.0
 """Even switching has no skew and a flat top; the kurtosis scatters little to this side."""
@@ -67,6 +70,31 @@ def find_telegraph(dark: LevelMoments, *, gain: float, offset: np.ndarray) -> np
         slow = dark.step_variance - dark.step_common
         found |= slow < (variance - dark.common) * (1 - RATIO_SIGMAS / np.sqrt(n))
     return found & (dark.variance > 0)
+
+
+def find_interpolated(dark: LevelMoments, brightest: LevelMoments) -> np.ndarray:
+    """Return pixels the camera seems to replace by the mean of their neighbours, bool map.
+
+    Such a pixel has their mean in dark and in light, and a fraction of their variance. Cameras do
+    it to hot pixels; the pixels are no longer independent, and their noise is not their own.
+    """
+    none = np.zeros(dark.mean.shape, bool)
+    if dark.frames < LEAST_TELEGRAPH_FRAMES or min(dark.mean.shape) < 3:
+        return none
+    assert dark.variance is not None  # noqa: S101 - more than one frame
+    found = dark.variance < INTERPOLATED_VARIANCE * _around(dark.variance)
+    for level in (dark, brightest):
+        around = _around(level.mean)
+        # half a count for the rounding, and for truncation; else the same numbers are averaged
+        found &= np.abs(level.mean - around) < 0.6
+    return found
+
+
+def _around(image: np.ndarray) -> np.ndarray:
+    """Return the mean of the four neighbours; edges are repeated."""
+    padded = np.pad(image, 1, mode="edge")
+    sides = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    return sides / 4
 
 
 def find_defects(

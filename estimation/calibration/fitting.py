@@ -17,7 +17,7 @@ from estimation.calibration.darks import (
     fit_read_variance,
     mean_errors,
 )
-from estimation.calibration.defects import find_stuck
+from estimation.calibration.defects import find_interpolated, find_stuck
 from estimation.calibration.errors import GainNotFound, NoDarks
 from estimation.calibration.findings import (
     CalibrationWarning,
@@ -79,10 +79,12 @@ def fit_levels(
         good=maps.good,
         lowest_adu=0.05 * (choice.saturation or 2.0**bit_depth),
     )
+    steadiest = max(darks, key=lambda dark: dark.frames)
+    interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels[-1])))
     found += [*dark_warnings, *lit_warnings, *choice.warnings]
     found += level_warnings(darks, choice, means, line.gain)
     found += checks.check_fit(line, points) + checks.check_coupling(coupling)
-    found += support_warnings(darks, lit, maps, linearity, second_gain_adu)
+    found += support_warnings(darks, lit, maps, interpolated, linearity, second_gain_adu)
     found = merge_alike(found)
     return _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
 

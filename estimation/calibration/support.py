@@ -15,6 +15,9 @@ from estimation.calibration.moments import LevelMoments
 
 FEW_DARKS = 20
 
+LEAST_INTERPOLATED = 2e-4
+"""Share of pixels that must look interpolated; chance makes fewer than 1e-5."""
+
 
 def level_warnings(
     darks: Sequence[LevelMoments], choice: Choice, means: DarkMeans, gain: float
@@ -31,6 +34,7 @@ def support_warnings(
     darks: Sequence[LevelMoments],
     lit: Sequence[LevelMoments],
     maps: Maps,
+    interpolated: int,
     linearity: float | None,
     second_gain_adu: float | None,
 ) -> list[CalibrationWarning]:
@@ -78,6 +82,12 @@ def support_warnings(
             Finding.DUAL_GAIN,
             f"codes are missing above {second_gain_adu:.0f} ADU: the camera joins two gains; the "
             "calibration holds below that only. Use a single-gain mode, or stay below",
+        )
+    if interpolated > max(3, LEAST_INTERPOLATED * maps.defects.size):
+        warn(
+            Finding.PIXEL_INTERPOLATION,
+            f"{interpolated} pixels are the mean of their neighbours: the camera replaces pixels, "
+            "whose noise is then not their own; switch its defect correction off",
         )
     n_telegraph = int(np.count_nonzero(maps.defects & int(Defect.TELEGRAPH)))
     if n_telegraph:

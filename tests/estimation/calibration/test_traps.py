@@ -238,3 +238,21 @@ def test_darks_of_another_exposure_are_named(make_sensor):
 def test_read_noise_hidden_by_rounding_is_named(make_sensor, calibrate):
     sensor = make_sensor(size=48, gain=0.2)
     assert calibrate(sensor).fit().warned("read_noise_below_rounding")
+
+
+def test_pixels_replaced_by_their_neighbours_are_noticed(make_sensor):
+    sensor, calibration = make_sensor(), SensorCalibration(bit_depth=12)
+    replaced = np.zeros((sensor.size, sensor.size), bool)
+    replaced[8:90:10, 5:90:11] = True
+    for mean_e in (0, 300, 600, 900, 1200):
+        frames = []
+        for frame in sensor.frames(100 if mean_e == 0 else 8, mean_e=mean_e):
+            padded = np.pad(frame.astype(int), 1, mode="edge")
+            sides = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+            frames.append(np.where(replaced, sides // 4, frame).astype(np.uint16))
+        calibration.add(frames, exposure_s=0.01, light=float(mean_e))
+    (sentence,) = (
+        w.sentence for w in calibration.fit().warnings if w.name == "pixel_interpolation"
+    )
+    count = int(sentence.split()[0])
+    assert 0.8 * replaced.sum() < count <= replaced.sum() + 1
