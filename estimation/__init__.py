@@ -12,6 +12,7 @@ True
 """
 
 from estimation.comparison import DesignComparison, compare_designs
+from estimation.decoder import LowerBound, decoder_lower_bound
 from estimation.density import (
     AutoregressiveMixture,
     Density,
@@ -32,8 +33,6 @@ from estimation.errors import (
 )
 from estimation.information import (
     InformationEstimate,
-    LowerBound,
-    decoder_lower_bound,
     estimate_information,
 )
 from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
