@@ -87,7 +87,7 @@ def _second_step(used: np.ndarray) -> float | None:
 
 def check_common(level: LevelMoments, *, signal: float, gain: float) -> list[CalibrationWarning]:
     """Notice what the frame mean does over time; `signal` is the level's mean above offset, ADU."""
-    if level.variance is None:
+    if level.variance is None or (signal <= 0 and not level.is_dark):
         return []
     noise = float(level.variance.mean()) / level.mean.size
     excess = level.common - noise

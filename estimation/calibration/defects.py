@@ -27,6 +27,7 @@ DEAD_RATIO = 0.5
 """Dead: responsivity below half of the median of its 5 x 5 neighbours."""
 
 LEAST_TELEGRAPH_FRAMES = 50
+LEAST_INTERPOLATION_FRAMES = 100
 INTERPOLATED_VARIANCE = 0.6
 """The mean of two neighbours has half their variance, of four a quarter."""
 
@@ -79,22 +80,23 @@ def find_interpolated(dark: LevelMoments, brightest: LevelMoments) -> np.ndarray
     it to hot pixels; the pixels are no longer independent, and their noise is not their own.
     """
     none = np.zeros(dark.mean.shape, bool)
-    if dark.frames < LEAST_TELEGRAPH_FRAMES or min(dark.mean.shape) < 3:
+    if dark.frames < LEAST_INTERPOLATION_FRAMES or min(dark.mean.shape) < 3:
         return none
     assert dark.variance is not None  # noqa: S101 - more than one frame
-    found = dark.variance < INTERPOLATED_VARIANCE * _around(dark.variance)
+    # of the median, as one noisy neighbour would make many pixels look quiet
+    usual = np.median(_sides(dark.variance), axis=0)
+    found = dark.variance < INTERPOLATED_VARIANCE * usual
     for level in (dark, brightest):
-        around = _around(level.mean)
+        around = _sides(level.mean).mean(axis=0)
         # half a count for the rounding, and for truncation; else the same numbers are averaged
         found &= np.abs(level.mean - around) < 0.6
     return found
 
 
-def _around(image: np.ndarray) -> np.ndarray:
-    """Return the mean of the four neighbours; edges are repeated."""
+def _sides(image: np.ndarray) -> np.ndarray:
+    """Return the four neighbours of every pixel, (4, height, width); edges are repeated."""
     padded = np.pad(image, 1, mode="edge")
-    sides = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    return sides / 4
+    return np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
 
 
 def find_defects(

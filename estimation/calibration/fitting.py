@@ -18,7 +18,7 @@ from estimation.calibration.darks import (
     mean_errors,
 )
 from estimation.calibration.defects import find_interpolated, find_stuck
-from estimation.calibration.errors import GainNotFound, NoDarks
+from estimation.calibration.errors import GainNotFound, NoDarks, NoUsableLevels
 from estimation.calibration.findings import (
     CalibrationWarning,
     Finding,
@@ -73,6 +73,11 @@ def fit_levels(
     coupling = find_coupling(choice.levels, darks, offset=means.offset)
     gain, gain_se = _corrected(line, coupling)
     maps = Maps(darks, choice, means, raw_gain=line.gain, gain=gain, gain_se=gain_se, stuck=stuck)
+    if not maps.good.any():
+        raise NoUsableLevels(
+            f"all {maps.good.size} pixels are dead, stuck or switching; look at the frames, and give "
+            "a region that sees light"
+        )
     linearity = linearity_error(
         choice.levels,
         means,

@@ -16,13 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimation.calibration.errors import GainNotFound
 from estimation.calibration.moments import LevelMoments
 from estimation.calibration.sums import lag_means, sampled
 
 ITERATIONS = 4
+LEAST_VARIANCE = 1e-6
+"""ADU^2; below any camera's."""
+
 CORRELATION_SIGMAS = 5.0
 LEAST_CORRELATION = 0.001
-"""Neighbour correlation taken for real: this many standard errors, and at least this much."""
+LEAST_PIXELS = 400
+"""Neighbour correlation taken for real: this many standard errors, at least this much, and in
+frames of so many pixels: below that the errors are not what theory says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,7 @@ def fit_line(points: Sequence[Point], *, dark_spread2: float = 0.0) -> Line:
     """Fit gain and dark variance; `dark_spread2` is the spread of dark variance over pixels."""
     x = np.asarray([p.signal for p in points])
     y = np.asarray([p.variance for p in points])
+    _check_points(points)
     lit = x > 0.5 * x.max()
     gain = float(np.mean(y[lit]) - np.min(y)) / float(np.mean(x[lit]))
     constant = float(np.min(y))
@@ -83,7 +90,7 @@ def fit_line(points: Sequence[Point], *, dark_spread2: float = 0.0) -> Line:
         spread = weights @ (x - centre) ** 2
         gain = float(weights @ ((x - centre) * y) / spread)
         constant = float(weights @ (y - gain * x) / weights.sum())
-    model = gain * x + constant
+    model = np.maximum(gain * x + constant, LEAST_VARIANCE)
     return Line(
         gain=gain,
         gain_se=float(1.0 / np.sqrt(spread)),
@@ -91,6 +98,22 @@ def fit_line(points: Sequence[Point], *, dark_spread2: float = 0.0) -> Line:
         residuals=(y - model) / model,
         errors=np.sqrt(errors2) / model,
     )
+
+
+def _check_points(points: Sequence[Point]) -> None:
+    """Refuse what no line can be fitted to."""
+    darkest = max(p.signal for p in points if p.is_dark)
+    brightest = max(points, key=lambda p: p.signal)
+    if brightest.is_dark or brightest.signal <= max(darkest, 0.0):
+        raise GainNotFound(
+            f"no lit level is brighter than the darks ({brightest.label} is the brightest); check "
+            "that light=0.0 stands for the darks, and that the light reaches the camera"
+        )
+    if max(p.variance for p in points) < LEAST_VARIANCE:
+        raise GainNotFound(
+            "the frames of every level are alike to the last count: they are copies, or averaged; "
+            "add raw frames, each exposed anew"
+        )
 
 
 def _errors2(
@@ -127,7 +150,7 @@ def find_coupling(
     dark = _average([d for d in darks if d.neighbours is not None])
     shot, weights, errors2 = [], [], []
     for level in levels:
-        if level.neighbours is None or dark is None:
+        if level.neighbours is None or dark is None or offset.size < LEAST_PIXELS:
             continue
         # overlapping differences share frames: their products' variances grow by 3/2
         fewer = 1.0 if level.pairs == 1 else 1.5

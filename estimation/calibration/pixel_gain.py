@@ -17,7 +17,8 @@ from estimation.calibration.moments import LevelMoments
 
 SPREAD_SIGMAS = 5.0
 LEAST_SHRINKAGE = 0.2
-"""A map is made if the spread is this sure, and the median B at least this."""
+LEAST_PIXELS = 1000
+"""A map is made if the spread is this sure, the median B at least this, of so many pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,12 @@ def fit_pixel_gains(
     spread2 = max(spread2, 0.0)
     shrinkage = spread2 / (spread2 + np.square(errors))
     spread = float(np.sqrt(spread2))
-    if not sure or np.median(shrinkage[good]) < LEAST_SHRINKAGE:
+    if (
+        not sure
+        or mean <= 0
+        or good.sum() < LEAST_PIXELS
+        or np.median(shrinkage[good]) < LEAST_SHRINKAGE
+    ):
         return PixelGains(spread=spread, values=None)
     values = np.where(good, mean + shrinkage * (slopes - mean), mean)
     return PixelGains(spread=spread, values=np.maximum(values, mean / 4))

@@ -194,7 +194,7 @@ def sampled(image: np.ndarray) -> np.ndarray:
 def sampled_counts(shape: tuple[int, int]) -> list[int]:
     """Return how many products each of `LAGS` has in one pair of frames of `shape`."""
     probe = sampled(np.broadcast_to(np.uint8(1), shape)).shape
-    return [probe[0] * (probe[1] - r) * (probe[2] - abs(c)) for r, c in LAGS]
+    return [max(1, probe[0] * (probe[1] - r) * (probe[2] - abs(c))) for r, c in LAGS]
 
 
 def lag_means(image: np.ndarray) -> np.ndarray:
