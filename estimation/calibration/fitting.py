@@ -75,8 +75,8 @@ def fit_levels(
     maps = Maps(darks, choice, means, raw_gain=line.gain, gain=gain, gain_se=gain_se, stuck=stuck)
     if not maps.good.any():
         raise NoUsableLevels(
-            f"all {maps.good.size} pixels are dead, stuck or switching; look at the frames, and give "
-            "a region that sees light"
+            f"all {maps.good.size} pixels are dead, stuck or switching; look at the frames, and "
+            "give a region that sees light"
         )
     linearity = linearity_error(
         choice.levels,
