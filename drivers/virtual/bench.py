@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,9 @@ class VirtualBench:
             aberration_rms_rad=options.aberration_rms_rad,
             optical_power_mw=self._light.optical_power_mw,
         )
-        self.core = UniMMCore()
+        # No compiled adapter is needed; without a path pymmcore-plus looks for an installation of
+        # Micro-Manager and complains where there is none.
+        self.core = UniMMCore(mm_path=str(Path(__file__).parent))
         for label, device in {
             "Camera": VirtualCamera(self.world),
             "SLM": VirtualSLM(self.world),
