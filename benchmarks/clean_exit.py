@@ -12,6 +12,18 @@ from collections import Counter
 
 from record import save
 
+LONGEST_S = 120.0
+
+
+def exit_code(config: str) -> int | str:
+    """Exit code of one run, or `hung`."""
+    try:
+        return subprocess.run(
+            ["infoloop", "check", config], capture_output=True, check=False, timeout=LONGEST_S
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return "hung"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -19,12 +31,7 @@ def main() -> int:
     runs = parser.parse_args().runs
     result = {}
     for config in ("demo.yaml", "democamera.yaml"):
-        codes = Counter(
-            subprocess.run(
-                ["infoloop", "check", config], capture_output=True, check=False
-            ).returncode
-            for _ in range(runs)
-        )
+        codes = Counter(exit_code(config) for _ in range(runs))
         result[config] = {str(code): count for code, count in codes.items()}
         print(f"infoloop check {config}: exit codes {dict(codes)} in {runs} runs", flush=True)
     if runs >= 50:
