@@ -164,7 +164,7 @@ def linearity_series(curve: Sequence[Point]) -> list[Series]:
     """
     gathered: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for point in curve:
-        found = None if point.is_dark else _LIT_LABEL.fullmatch(point.label)
+        found = _LIT_LABEL.fullmatch(point.label)
         if found is None or point.signal <= 0:
             continue
         exposure_s = float(found["exposure"])

@@ -178,7 +178,15 @@ def test_saturation_capacity_is_counted_from_the_offset_in_electrons():
 
 
 def test_the_sensitivity_threshold_is_dark_noise_and_half_an_electron():
-    assert quantity(made(), "mu_e.min").value == pytest.approx(3.5)  # sqrt(36) / 2 + 1/2
+    threshold = quantity(made(), "mu_e.min")
+    assert threshold.value == pytest.approx(3.5)  # sqrt(36) / 2 + 1/2
+    assert threshold.se == pytest.approx(0.03)  # 1 % of 3 e-; the half electron is exact
+
+
+def test_the_error_of_a_root_is_half_as_large():
+    ratio = quantity(made(), "SNR_max")
+    assert ratio.value == pytest.approx(44.1588)  # sqrt(1950)
+    assert ratio.se == pytest.approx(44.1588 * 0.005)
 
 
 def test_the_error_of_the_dynamic_range_is_the_half_electrons_share():
