@@ -28,15 +28,12 @@ class DarkMeans:
         ADU at zero exposure; with one exposure only, at that exposure.
     slope
         ADU/s, None with one exposure.
-    flat_offset
-        Offset of pixels taken to have no dark current, ADU.
     offset_weights, slope_weights
         How the level means were combined.
     """
 
     offset: np.ndarray
     slope: np.ndarray | None
-    flat_offset: np.ndarray
     offset_weights: np.ndarray
     slope_weights: np.ndarray
 
@@ -55,13 +52,11 @@ def fit_dark_means(darks: Sequence[LevelMoments]) -> DarkMeans:
     centred = times - flat @ times
     spread = precision @ centred**2
     means = [dark.mean for dark in darks]
-    flat_offset = _combine(flat, means)
     if not spread > 0:
         nothing = np.zeros_like(flat)
         return DarkMeans(
-            offset=flat_offset,
+            offset=_combine(flat, means),
             slope=None,
-            flat_offset=flat_offset,
             offset_weights=flat,
             slope_weights=nothing,
         )
@@ -70,7 +65,6 @@ def fit_dark_means(darks: Sequence[LevelMoments]) -> DarkMeans:
     return DarkMeans(
         offset=_combine(offset_weights, means),
         slope=_combine(slope_weights, means),
-        flat_offset=flat_offset,
         offset_weights=offset_weights,
         slope_weights=slope_weights,
     )

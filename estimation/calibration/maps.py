@@ -90,18 +90,15 @@ class Maps:
 
     def noise(self, saturation: float | None, bit_depth: int) -> SensorNoise:
         """Return the sensor for the scores; masked pixels get plain, unused values."""
-        offset, dark_current = self.means.offset, None
-        if self.dark_current is not None:
-            # where the line slopes down there is no dark current: the offset is then the plain mean
-            offset = np.where(self.dark_current < 0, self.means.flat_offset, offset)
-            dark_current = np.maximum(self.dark_current, 0.0)
+        # clipped at 0 as no current is negative; the offset stays what it is at zero exposure
+        dark_current = None if self.dark_current is None else np.maximum(self.dark_current, 0.0)
         good = self.good & (self.responsivity.values > 0)
         relative, gain = np.where(good, self.responsivity.values, 1.0), self.gain
         if self.gain_map is not None:  # the signal's scale holds the pixel's gain already
             relative, gain = relative * self.gain / self.gain_map, self.gain_map
         return SensorNoise(
             gain=gain,
-            offset=offset,
+            offset=self.means.offset,
             read_noise=self.read_noise,
             bit_depth=bit_depth,
             responsivity=relative,

@@ -217,3 +217,37 @@ def test_a_gain_map_keeps_signal_and_noise_consistent(two_amplifiers):
     assert np.std(seen / relative) / np.mean(seen / relative) < 0.002
     in_adu = noise.read_noise * noise.gain / (sensor.read_noise * sensor.gain)
     assert np.median(in_adu) == pytest.approx(1, abs=0.005)
+
+
+def test_responsivity_errors_hold_the_offset_s(make_sensor, calibrate):
+    sensor = make_sensor(hot_share=0.0)
+    fit = calibrate(sensor, darks=3, means_e=(60,), frames=200).fit()
+    error = fit.responsivity - sensor.responsivity / sensor.responsivity.mean()
+    usual = sensor.read_noise < 3
+    assert np.sqrt(np.mean((error / np.median(fit.responsivity_se))[usual] ** 2)) < 1.15
+
+
+def test_pixels_only_just_hot_are_not_missed(make_sensor):
+    sensor, calibration = make_sensor(size=48), SensorCalibration(bit_depth=12)
+    sensor.dark_current[::7, ::5] = 5.02
+    for exposure_s in (0.0, 2.0, 4.0):
+        darks = sensor.frames(32, exposure_s=exposure_s)
+        calibration.add(darks, exposure_s=exposure_s, light=0.0)
+    calibration.add(sensor.frames(30, mean_e=800), exposure_s=0.0, light=1.0)
+    flagged = (calibration.fit().defects & Defect.HOT) > 0
+    assert flagged[::7, ::5].all()
+
+
+def test_a_sensor_without_dark_current_gets_none_that_is_negative(make_sensor):
+    sensor, calibration = (
+        make_sensor(dark_median=0.0, hot_share=0.0),
+        SensorCalibration(bit_depth=12),
+    )
+    for exposure_s in (0.0, 2.0, 4.0):
+        darks = sensor.frames(32, exposure_s=exposure_s)
+        calibration.add(darks, exposure_s=exposure_s, light=0.0)
+    calibration.add(sensor.frames(30, mean_e=800), exposure_s=0.0, light=1.0)
+    fit = calibration.fit()
+    assert abs(fit.dark_current.mean()) < 0.01  # the map itself is not clipped
+    assert fit.noise.dark_current.min() == 0
+    assert np.mean(fit.noise.offset - sensor.offsets) == pytest.approx(0, abs=0.03)

@@ -91,6 +91,8 @@ def test_coupling_between_pixels_is_seen_and_corrected(make_sensor, calibrate):
     fit = calibrate(make_sensor(coupling=0.01), frames=12).fit()
     assert abs(gain_error(fit)) < min(0.015, 4 * fit.gain_se / fit.gain)  # naive: -7.9 %
     assert fit.correlation == pytest.approx(0.0209, abs=0.002)
+    # two lags measured, the diagonals predicted: 8 x 3/2 / (levels x pairs x pixels), and the fit's
+    assert fit.gain_se / fit.gain == pytest.approx((14 / (15 * 11 * 96**2)) ** 0.5, rel=0.1)
     assert fit.warned("neighbour_correlation")
 
 
@@ -101,6 +103,12 @@ def test_saturated_levels_are_left_out(make_sensor, calibrate, full_well_adu):
     assert abs(gain_error(fit)) < 0.01
     assert fit.warned("saturated_levels")
     assert fit.saturation == pytest.approx(full_well_adu or 4095, abs=1)
+
+
+def test_a_full_well_that_only_begins_is_seen(make_sensor, calibrate):
+    fit = calibrate(make_sensor(full_well_adu=3300.0)).fit()  # the top level is half clipped
+    assert abs(gain_error(fit)) < 0.012
+    assert fit.saturation == pytest.approx(3300, abs=60)
 
 
 def test_only_saturated_levels_are_refused(make_sensor, calibrate):
