@@ -11,6 +11,7 @@
 True
 """
 
+from estimation.calibration import CalibrationRefused, CalibrationResult, SensorCalibration
 from estimation.comparison import DesignComparison, compare_designs
 from estimation.decoder import LowerBound, decoder_lower_bound
 from estimation.density import (
@@ -40,6 +41,8 @@ from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNois
 __all__ = [
     "AutoregressiveMixture",
     "CalibrationMismatch",
+    "CalibrationRefused",
+    "CalibrationResult",
     "Density",
     "DensityScore",
     "DesignComparison",
@@ -56,6 +59,7 @@ __all__ = [
     "NotFinite",
     "PoissonNoise",
     "SaturatedMeasurements",
+    "SensorCalibration",
     "SensorNoise",
     "StationaryGaussian",
     "TooFewObjects",

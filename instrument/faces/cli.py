@@ -126,32 +126,36 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
 
 @app.command()
 def calibrate(
-    config: ConfigArgument,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="Bench file (YAML).")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One minute instead of several.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="Frames on disk, no bench.")
+    ] = None,
+    bit_depth: Annotated[
+        int | None, typer.Option("--bit-depth", help="Of the converter; needed with --from.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", help="Calibration file; name it under `noise` in a config.")
     ] = Path("camera.npz"),
     overrides: SetOption = None,
     seed: SeedOption = None,
 ) -> None:
-    """Measure gain, offset, read noise and dark current of the bench's camera, with error bars."""
+    """Measure gain, offset, read noise and dark current of a camera, with error bars."""
     with _exit_codes():
-        loaded = load_config(config, overrides=overrides or (), seed=seed)
-        from instrument.campaign.calibrate import calibrate_bench
-        from instrument.faces.terminal import LevelBar, calibration_table
+        if (config is None) == (source is None):
+            raise ConfigError("calibrate", ["give either a bench file or --from FOLDER"])
+        from instrument.faces.calibration import from_bench, from_files
 
-        bar = LevelBar(_errors)
-        try:
-            done = calibrate_bench(
-                loaded, output, protocol="quick" if quick else "full", on_level=bar
-            )
-        finally:
-            bar.close()
-        Console().print(calibration_table(done.result))
-        for warning in done.result.warnings:
-            _say(str(warning))
-        typer.echo(f"{output}: use it with `noise: {output}` in the bench file")
-        if done.unsafe:
+        if source is not None:
+            unsafe = from_files(source, output, bit_depth=bit_depth, progress=_errors)
+        else:
+            assert config is not None  # noqa: S101 - the other of the two
+            loaded = load_config(config, overrides=overrides or (), seed=seed)
+            protocol = "quick" if quick else "full"
+            unsafe = from_bench(loaded, output, protocol=protocol, progress=_errors)
+        if unsafe:
             raise typer.Exit(UNSAFE)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from estimation import SensorNoise
@@ -164,3 +165,26 @@ def test_a_killed_run_is_resumed_dark_and_whole():
         [sys.executable, ROOT / "benchmarks" / "kill_and_resume.py", "--kills", "2"],
         check=True, timeout=600,
     )  # fmt: skip
+
+
+def test_frames_on_disk_become_a_calibration_and_a_report(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def save(name, mean_e, frames):
+        electrons = rng.poisson(mean_e, (frames, 32, 32)) + 1.5 * rng.normal(size=(frames, 32, 32))
+        np.save(tmp_path / name, np.rint(100 + 2 * electrons).astype(np.uint16))
+
+    save("dark_10ms.npy", 0, 60)
+    for power in range(1, 7):
+        save(f"light_{power}_10ms.npy", 200 * power, 8)
+    output = tmp_path / "camera.npz"
+    finished = infoloop("calibrate", "--from", tmp_path, "--bit-depth", "12", "--output", output)
+    assert finished.returncode == 0, finished.stderr
+    assert SensorNoise.load(output).gain == pytest.approx(2, rel=0.05)  # 1.5 % standard error
+    assert "<html" in (tmp_path / "camera.html").read_text(encoding="utf-8")
+
+
+def test_calibrate_wants_a_bench_or_a_folder():
+    finished = infoloop("calibrate")
+    assert finished.returncode == 2
+    assert "--from FOLDER" in finished.stderr
