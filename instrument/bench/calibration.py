@@ -129,13 +129,15 @@ def camera_key(bench: Bench) -> dict[str, Any]:
 def as_noise(result: CalibrationResult, bench: Bench, protocol: Protocol) -> SensorNoise:
     """Noise for scoring frames of this bench, keyed by the camera and mode it was measured in.
 
-    The responsivity map is left out: on a bench whose sample is in view it holds the sample.
+    The responsivity map is left out: on a bench whose sample is in view it holds the sample. With a
+    gain map it stays, because the two are one scale.
     """
+    responsivity = None if result.gain_map is None else result.noise.responsivity
     key = camera_key(bench)
     exposure_ms = key.pop("exposure_ms")
     longest_ms = exposure_ms * max((1.0, *protocol.dark_exposures))
     key["exposure_ms_range"] = [exposure_ms, longest_ms]
-    return replace(result.noise, responsivity=None, exposure_ms=exposure_ms, key=key)
+    return replace(result.noise, responsivity=responsivity, exposure_ms=exposure_ms, key=key)
 
 
 def plan_steps(bench: Bench, protocol: Protocol) -> list[Step]:
