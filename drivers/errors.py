@@ -1,7 +1,7 @@
 """What can go wrong with a device: one tree, so that one `except DeviceError` catches it all.
 
 Every message is written for the person at the bench: which device (and role), what was asked,
-what came back, what to do. `device_error` keeps that order in one place.
+what came back, what to do.
 """
 
 from __future__ import annotations
