@@ -29,7 +29,7 @@ from drivers import (
 )
 from instrument.bench.limits import check_within
 from instrument.bench.patterns import ZernikeBasis, zernike_labels
-from instrument.bench.safety import Interlock, Unsafe, make_all_safe, signals_wait
+from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
@@ -95,6 +95,7 @@ class Bench:
         self._closers = tuple(closers)
         self._is_closed = False
         self._keeps_design = False
+        self._unsafe: tuple[Unsafe, ...] = ()
         self.camera_role, self.camera = self._only_camera()
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
@@ -110,7 +111,7 @@ class Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.close_or_say_so()
 
     # ---- devices by role
 
@@ -288,16 +289,28 @@ class Bench:
 
     def close(self) -> tuple[Unsafe, ...]:
         """Make safe, then release every device; return what could not be made safe. Idempotent."""
-        if self._is_closed:
-            return ()
-        self._is_closed = True
-        unsafe: tuple[Unsafe, ...] = ()
-        try:
-            unsafe = self.safe()
-        finally:
+        if not self._is_closed:
+            self._is_closed = True
             with signals_wait():
-                unsafe += self._release()
-        return unsafe
+                try:
+                    self._unsafe = self.safe()
+                finally:
+                    self._unsafe += self._release()
+        return self._unsafe
+
+    def close_or_say_so(self) -> None:
+        """Close on the way out of an error or a signal: what is unsafe outranks either.
+
+        Raises
+        ------
+        UnsafeBench
+            If something could not be made safe.
+        """
+        try:
+            self.close()
+        finally:
+            if self._unsafe:
+                raise UnsafeBench(self._unsafe)
 
     # ---- inside
 
@@ -390,7 +403,7 @@ class Bench:
     def _darken(lights: Mapping[str, LightSource]) -> None:
         unsafe = make_all_safe(list(lights.items()))
         if unsafe:
-            raise DeviceError("; ".join(map(str, unsafe)))
+            raise UnsafeBench(unsafe)
 
 
 def _as(device: Device, protocol: type[Any], role: str) -> Any:

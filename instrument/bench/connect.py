@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from drivers import Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import AnyRole, Bench
-from instrument.bench.safety import Interlock, make_all_safe
+from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
     Config,
@@ -48,6 +48,8 @@ def connect(config: Config) -> Bench:
     ConnectError
         One line a device that could not be opened or does not fit its role. Everything that was
         opened is safe and closed again.
+    UnsafeBench
+        A light could not be switched off.
     """
     with ExitStack() as undo:
         virtual = _open_virtual(config, undo)
@@ -114,7 +116,7 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     })
     unsafe = make_all_safe(list(lights.items()))
     if unsafe:
-        raise ConnectError([str(failure) for failure in unsafe])
+        raise UnsafeBench(unsafe)
     return lights
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
-from drivers import Device, Meter
+from drivers import Device, DeviceError, Meter
 
 _log = logging.getLogger(__name__)
 _SIGNALS = [
@@ -76,6 +76,14 @@ class Unsafe:
 
     def __str__(self) -> str:
         return f"{self.role} ({self.device}) could NOT be made safe: {self.reason}"
+
+
+class UnsafeBench(DeviceError):  # noqa: N818 - it is a state of the bench
+    """Something could NOT be made safe and was left so: louder than any other error."""
+
+    def __init__(self, failures: Sequence[Unsafe]):
+        super().__init__("\n".join(map(str, failures)))
+        self.failures = tuple(failures)
 
 
 def make_all_safe(devices: Sequence[tuple[str, Device]]) -> tuple[Unsafe, ...]:

@@ -45,6 +45,8 @@ def calibrate_bench(
     ------
     ConnectError, DeviceError, InterlockTripped, Interrupted
         From the bench; the light is off.
+    UnsafeBench
+        Something could not be made safe.
     estimation.calibration.CalibrationRefused
         The frames do not support a calibration.
     """
@@ -56,8 +58,10 @@ def calibrate_bench(
         try:
             result = calibrate(bench, chosen, state=state, on_level=on_level)
             noise = as_noise(result, bench, chosen)
-        finally:
-            unsafe = bench.close()
+        except BaseException:
+            bench.close_or_say_so()
+            raise
+        unsafe = bench.close()
     noise.save(output)
     state.unlink(missing_ok=True)
     return Calibration(result, noise, unsafe)

@@ -110,8 +110,10 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
 
     Raises
     ------
-    ConnectError, DeviceError
-        If the bench could not be connected: nothing was captured and all is closed again.
+    ConnectError, DeviceError, EstimationError, Interrupted
+        If the bench could not be connected or calibrated; all is safe and closed again.
+    UnsafeBench
+        The same, and something could not be made safe.
     """
     watch = Stopwatch()
     ending = _Ending()
@@ -123,8 +125,15 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
             _record_bench(ledger, bench)
             _calibrate_if_asked(bench, ledger, bus)
             ending = _run_campaign(bench, ledger, bus, stop)
-        finally:
-            unsafe = bench.close()
+        except BaseException as error:
+            try:
+                bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
+            finally:
+                status = "aborted" if isinstance(error, Interrupted) else "failed"
+                ledger.set_meta("status", status)
+                ledger.set_meta("why", str(error))
+            raise
+        unsafe = bench.close()
     if ending.truth is not None and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
         ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(

@@ -310,12 +310,15 @@ def _exit_codes() -> Iterator[None]:
     from drivers import DeviceError
     from estimation import EstimationError
     from instrument.bench.connect import ConnectError
-    from instrument.bench.safety import InterlockTripped, Interrupted
+    from instrument.bench.safety import InterlockTripped, Interrupted, UnsafeBench
     from instrument.campaign.ledger import LedgerError
     from instrument.search.engines import EngineError
 
     try:
         yield
+    except UnsafeBench as error:
+        _say(str(error), style="bold red")
+        raise typer.Exit(UNSAFE) from error
     except (ConfigError, ConnectError, LedgerError, EngineError, EstimationError) as error:
         _say(str(error), style="red")
         raise typer.Exit(BAD_INPUT) from error

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from drivers import DeviceError, LimitViolation, ProtocolError
 from instrument.bench.acquisition import capture_batch, check_batch
-from instrument.bench.safety import Interlock, InterlockTripped, Interrupted, signals_raise
+from instrument.bench.safety import (
+    Interlock,
+    InterlockTripped,
+    Interrupted,
+    UnsafeBench,
+    signals_raise,
+)
 from instrument.bench.timing import Stopwatch
 from instrument.design import Design, DesignError
 from tests.instrument.fakes import FakeMeter, Log, broken, make_bench, make_config
@@ -130,6 +136,22 @@ def test_every_device_is_made_safe_even_when_one_fails_and_lights_come_first(ben
     assert sorted(name for name, what in bench.log.names() if what == "make_safe") == [
         "Camera", "SLM", "XY", "Z", "led",
     ]  # fmt: skip
+
+
+def test_a_bench_left_unsafe_says_so_whatever_else_went_wrong(bench):
+    bench.devices["light"].fails_on = {"make_safe": broken("no answer")}
+    with pytest.raises(UnsafeBench, match=r"light \(led\) could NOT be made safe"), bench:
+        raise ValueError("something else")
+
+
+def test_a_signal_while_closing_does_not_hide_what_is_unsafe(bench):
+    def make_safe():
+        signal.raise_signal(signal.SIGTERM)
+        raise broken("no answer")
+
+    bench.devices["light"].make_safe = make_safe
+    with pytest.raises(UnsafeBench), signals_raise():
+        bench.close_or_say_so()
 
 
 def test_closing_twice_makes_safe_once(bench):
