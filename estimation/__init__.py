@@ -20,6 +20,7 @@ from estimation.density import (
     DensityScore,
     FittedDensity,
     FullGaussian,
+    Geometry,
     StationaryGaussian,
 )
 from estimation.ensemble import Ensemble
@@ -51,6 +52,7 @@ __all__ = [
     "FittedDensity",
     "FullGaussian",
     "GaussianNoise",
+    "Geometry",
     "InformationEstimate",
     "InvalidCalibration",
     "InvalidMeasurements",

@@ -55,6 +55,9 @@ TINY = 1e-12
 MISSPECIFIED_KURTOSIS = 1.0
 """Excess kurtosis of decorrelated patches (0 for a Gaussian) above which the flag is raised."""
 
+MAX_SATURATED_FRACTION = 0.01
+"""Share of saturated values above which nobody chooses a density for the user."""
+
 UNDERSAMPLED_GAP_NATS = 0.3
 """Gap between unseen and seen objects above which a score is not to be trusted.
 
@@ -211,8 +214,8 @@ def estimate_information(
     Raises
     ------
     InvalidMeasurements, NotFinite, SaturatedMeasurements
-        For frames that a working camera does not deliver, and for a Gaussian density of clipped
-        counts.
+        For frames that a working camera does not deliver, and for clipped counts unless the density
+        is the autoregressive one, which knows their probability.
     CalibrationMismatch
         If the noise maps have another shape than the frames.
     TooFewObjects
@@ -238,6 +241,13 @@ def estimate_information(
         raise EstimationError(f"confidence {confidence!r} came; a number between 0 and 1 is due")
     stack = as_measurements(measurements)
     seen = noise.check(stack)
+    saturated = seen.get("saturated_fraction", 0.0)
+    if saturated > MAX_SATURATED_FRACTION and isinstance(density, str) and density in AUTOMATIC:
+        raise SaturatedMeasurements(
+            f"{saturated:.1%} of the values are saturated, at most {MAX_SATURATED_FRACTION:.0%} "
+            "may be: lower the exposure or the light; density='autoregressive' scores them all "
+            "the same, and says so"
+        )
     if np.array_equal(stack[1:], np.broadcast_to(stack[0], stack[1:].shape)):
         raise InvalidMeasurements(
             "all objects gave the very same frame, noise included; the camera repeats a buffer, "
@@ -273,6 +283,7 @@ def estimate_information(
         diagnostics={
             **seen,
             **chosen.diagnostics,
+            "is_saturated": saturated > MAX_SATURATED_FRACTION,
             "objects": ensemble.objects,
             "patches_per_object": ensemble.positions,
             "held_out_nats": chosen.held_out_nats,

@@ -3,6 +3,7 @@
 from estimation.density.autoregressive import AutoregressiveMixture, FittedAutoregressive
 from estimation.density.crossfit import cross_fit
 from estimation.density.gaussian import FullGaussian
+from estimation.density.geometry import Geometry
 from estimation.density.protocol import (
     Density,
     DensityScore,
@@ -19,6 +20,7 @@ __all__ = [
     "FittedAutoregressive",
     "FittedDensity",
     "FullGaussian",
+    "Geometry",
     "SelfScoring",
     "StationaryGaussian",
     "cross_fit",

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float32, Float64
 from scipy.linalg import solve_triangular
+
+from estimation.density.geometry import Neighbourhood
 
 LARGEST_EXACT = 1536
 """Patch values up to which the covariance is factored (as in the stationary density)."""
@@ -29,9 +31,6 @@ SMALLEST_VARIANCE = 0.05
 
 RIDGE = 1e-3
 REGRESSION_PIXELS = 2**17
-CORRELATION_VALUES = 2**20
-
-Offsets = Int[np.ndarray, "neighbours 3"]
 
 
 class LinearPredictor(Protocol):
@@ -77,33 +76,33 @@ class CholeskyPredictor:
 
 @dataclass(frozen=True, slots=True)
 class WindowedPredictor:
-    """Uses the neighbours at given offsets, the same way everywhere; outside counts as the mean."""
+    """Uses the neighbours in a table, alike for all values of a class; outside is the mean."""
 
     mean: Float64[np.ndarray, "positions patch_values"]
-    offsets: Offsets
-    weights: Float64[np.ndarray, " neighbours"]
-    sigma: float
-    shape: tuple[int, int, int]
+    around: Neighbourhood
+    weights: Float64[np.ndarray, "classes neighbours"]
+    sigma: Float64[np.ndarray, " classes"]
 
     @property
     def log_sigma(self) -> Float64[np.ndarray, " patch_values"]:
         """See `LinearPredictor`."""
-        return np.full(int(np.prod(self.shape)), np.log(self.sigma))
+        return np.log(self.sigma)[self.around.class_of]
 
     def predict(self, rows: np.ndarray) -> Float32[np.ndarray, "objects positions patch_values"]:
         """See `LinearPredictor`."""
-        centred = (rows - self.mean).astype(np.float32).reshape(-1, *self.shape)
-        guess = np.zeros_like(centred)
-        for offset, weight in zip(self.offsets, self.weights, strict=True):
-            to, source = shifted(self.shape, offset)
-            guess[to] += np.float32(weight) * centred[source]
-        return (guess.reshape(rows.shape) + self.mean).astype(np.float32)
+        centred = (rows - self.mean).astype(np.float32)
+        guess = self.mean.astype(np.float32) + np.zeros_like(centred)
+        weights = self.weights.astype(np.float32)[self.around.class_of]
+        for weight, source in zip(weights.T, self.around.table.T, strict=True):
+            inside = np.flatnonzero(source >= 0)
+            guess[..., inside] += weight[inside] * np.take(centred, source[inside], axis=-1)
+        return guess
 
 
 def fit_linear(
     rows: Float64[np.ndarray, "objects positions patch_values"],
     shape: tuple[int, int, int],
-    offsets: Offsets,
+    around: Neighbourhood,
     *,
     rounding_variance: float,
     like: LinearPredictor | None = None,
@@ -114,7 +113,7 @@ def fit_linear(
     it will get for fresh objects. The shrinkage of an earlier predictor, `like`, is kept.
     """
     if rows.shape[-1] > LARGEST_EXACT:
-        windowed = _fit_window(rows, shape, offsets)
+        windowed = _fit_window(rows, around)
         return windowed, windowed.predict(rows)
     tried = (like.shrinkage,) if isinstance(like, CholeskyPredictor) else SHRINKAGES
     return _fit_cholesky(rows, shape, tried, rounding_variance=rounding_variance)
@@ -169,33 +168,22 @@ def _factor(
     return np.linalg.cholesky(covariance)
 
 
-def _fit_window(
-    rows: np.ndarray, shape: tuple[int, int, int], offsets: Offsets
-) -> WindowedPredictor:
+def _fit_window(rows: np.ndarray, around: Neighbourhood) -> WindowedPredictor:
     mean = shrunk_mean(rows)
-    centred = (rows - mean).reshape(-1, *shape)
-    picture = centred[: max(1, REGRESSION_PIXELS // int(np.prod(shape)))]
-    columns = np.zeros((len(offsets), *picture.shape))
-    for i, offset in enumerate(offsets):
-        to, source = shifted(shape, offset)
-        columns[i][to] = picture[source]
-    flat, target = columns.reshape(len(offsets), -1), picture.reshape(-1)
-    gram = flat @ flat.T
-    ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1.0)
-    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), flat @ target)
-    sigma = float(np.sqrt(np.mean(np.square(target - weights @ flat)) + SMALLEST_VARIANCE))
-    return WindowedPredictor(mean, offsets, weights, sigma, shape)
-
-
-def shifted(
-    shape: tuple[int, int, int], offset: np.ndarray
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where the neighbour at `offset` exists, and where it then lies."""
-    to, source = [slice(None)], [slice(None)]
-    for size, step in zip(shape, (int(o) for o in offset), strict=True):
-        to.append(slice(max(0, -step), max(0, size - max(0, step))))
-        source.append(slice(max(0, step), max(0, size - max(0, -step))))
-    return tuple(to), tuple(source)
+    centred = (rows - mean).reshape(-1, rows.shape[-1])
+    picture = centred[: max(1, REGRESSION_PIXELS // rows.shape[-1])]
+    weights, sigmas = [], []
+    for k in range(int(around.class_of.max()) + 1):
+        values = np.flatnonzero(around.class_of == k)
+        source = around.table[values]
+        columns = np.where(source >= 0, picture[:, np.maximum(source, 0)], 0.0)
+        flat, target = columns.reshape(-1, source.shape[1]), picture[:, values].reshape(-1)
+        gram = flat.T @ flat
+        ridge = RIDGE * max(float(np.trace(gram)) / max(1, len(gram)), 1.0)
+        weight = np.linalg.solve(gram + ridge * np.eye(len(gram)), flat.T @ target)
+        weights.append(weight)
+        sigmas.append(np.sqrt(np.mean(np.square(target - flat @ weight)) + SMALLEST_VARIANCE))
+    return WindowedPredictor(mean, around, np.array(weights), np.array(sigmas))
 
 
 def shrunk_mean(rows: np.ndarray) -> Float64[np.ndarray, "positions patch_values"]:
@@ -222,51 +210,6 @@ def toeplitz(covariance: np.ndarray, lags: np.ndarray) -> np.ndarray:
     flat = lags.ravel()
     sums, pairs = np.bincount(flat, weights=covariance.ravel()), np.bincount(flat)
     return (sums / np.maximum(pairs, 1))[lags]
-
-
-def causal_offsets(
-    rows: np.ndarray, shape: tuple[int, int, int], *, neighbours: int, reach: int
-) -> Offsets:
-    """Choose which earlier pixels the network sees: the nearest, then the most correlated.
-
-    Several copies of the point-spread function show as correlation at their distances, so the
-    window reaches the other copies without being told where they are.
-    """
-    shots, height, width = shape
-    down, across = min(reach, height - 1), min(reach, width - 1)
-    correlation = _correlation(rows, shape)
-    grid = np.stack(
-        np.meshgrid(
-            np.arange(-(shots - 1), 1),
-            np.arange(-down, down + 1),
-            np.arange(-across, across + 1),
-            indexing="ij",
-        ),
-        axis=-1,
-    ).reshape(-1, 3)
-    shot, row, column = grid.T
-    earlier = (shot < 0) | (row < 0) | ((row == 0) & (column < 0))
-    grid = grid[earlier]
-    shot, row, column = grid.T
-    distance = np.hypot(row, column) + np.abs(shot)
-    rank = np.abs(correlation[shot, row, column]) - 1e-6 * distance
-    rank = np.where(distance <= 2.3, rank + 1.0, rank)
-    chosen = grid[np.argsort(-rank, kind="stable")[:neighbours]]
-    return chosen[np.lexsort(chosen.T[::-1])].astype(np.int32)
-
-
-def _correlation(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Autocorrelation over (shot, row, column) lags; negative lags at the end of the axes."""
-    flat = (rows - rows.mean(axis=0)).reshape(-1, *shape)
-    flat = flat[:: max(1, flat.size // CORRELATION_VALUES)]
-    padded = [2 * size - 1 for size in shape]
-    power = np.zeros(padded)
-    for start in range(0, len(flat), 64):
-        waves = np.fft.fftn(flat[start : start + 64], padded, axes=(1, 2, 3))
-        power += np.square(np.abs(waves)).sum(axis=0)
-    pairs = np.fft.ifftn(np.abs(np.fft.fftn(np.ones(shape), padded, axes=(0, 1, 2))) ** 2).real
-    covariance = np.fft.ifftn(power).real / np.maximum(np.rint(pairs), 1)
-    return covariance / max(float(covariance[0, 0, 0]), 1e-12)
 
 
 def _second_moment(rows: np.ndarray) -> np.ndarray:

@@ -23,7 +23,14 @@ LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 NARROW = 0.1
 """Bins narrower than this, in sigmas, are integrated by their first terms."""
 
-EDGE_CLASSES = 6
+QUIET = 0.3
+"""Size of the inputs relative to the linear guess.
+
+Photographs need them (.432 bits/pixel with, .452 without, after 800 steps), but the guess says
+nothing about sparse beads and its noise is in all of them (.272 with, .248 without, after 2000).
+Small inputs learn slowly: .437 and .257.
+"""
+
 BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-3
 WARM_UP = 50
@@ -37,12 +44,12 @@ class Architecture:
     """What the compiled functions depend on."""
 
     shape: tuple[int, int, int]
-    neighbours: int
+    features: int
     components: int
     hidden: int
     layers: int
     is_counts: bool
-    has_log: bool
+    is_wide: bool
     batch: int
     steps_at_once: int
 
@@ -60,11 +67,15 @@ class Pixels(NamedTuple):
 class Statics(NamedTuple):
     """What all pixels of a fit share."""
 
-    offsets: Any
+    table: Any
+    """Numbers of the neighbours of every value, -1 outside."""
+    place: Any
     log_sigma: Any
     centre: Any
     spread: Any
     log_zero: Any
+    light_centre: Any
+    light_spread: Any
 
 
 def log_mass(middle: Any, half_width: Any, end: Any, mean: Any, log_sigma: Any) -> Any:
@@ -101,9 +112,8 @@ def initial_parameters(
     key: Any, design: Architecture, start: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> Parameters:
     """Return weights whose output is the given mixture of residuals, whatever the window shows."""
-    features = feature_count(design)
     keys = jax.random.split(key, design.layers)
-    sizes = [features] + [design.hidden] * design.layers
+    sizes = [design.features] + [design.hidden] * design.layers
     layers = [
         (
             jax.random.normal(k, (a, b), jnp.float32) * jnp.float32(math.sqrt(1.0 / a)),
@@ -116,10 +126,9 @@ def initial_parameters(
     return {"layers": layers, "last": last, "bias": jnp.concatenate([logit, mean, log_sigma])}
 
 
-def feature_count(design: Architecture) -> int:
+def feature_count(neighbours: int, places: int, *, is_wide: bool) -> int:
     """Return the number of inputs of the network."""
-    channels = 2 + design.has_log
-    return channels * design.neighbours + 3 * EDGE_CLASSES + design.shape[0] + 2
+    return (2 + 2 * is_wide) * neighbours + places + 2
 
 
 def negative_log_likelihood(
@@ -163,31 +172,20 @@ def _features(
     guess: Any,
     log_sigma: Any,
 ) -> Any:
-    shots, height, width = design.shape
-    column = position % width
-    row = (position // width) % height
-    shot = position // (width * height)
-    at_shot, at_row, at_column = (
-        here[:, None] + step[None]
-        for here, step in zip((shot, row, column), statics.offsets.T, strict=True)
-    )
-    inside = (
-        (at_shot >= 0) & (at_row >= 0) & (at_row < height) & (at_column >= 0) & (at_column < width)
-    )
-    index = jnp.where(inside, (at_shot * height + at_row) * width + at_column, 0)
-    seen = pixels.middle[patch[:, None], index]
+    index = statics.table[position]
+    inside = index >= 0
+    seen = pixels.middle[patch[:, None], jnp.maximum(index, 0)]
     inside = inside.astype(jnp.float32)
     sigma = jnp.exp(log_sigma)
-    from_guess = jnp.arcsinh((seen - guess[:, None]) / sigma[:, None]) * inside
+    from_guess = QUIET * jnp.arcsinh((seen - guess[:, None]) / sigma[:, None]) * inside
     from_mean = (seen - statics.centre) / statics.spread * inside
     columns = [from_guess, from_mean]
-    if design.has_log:
+    if design.is_wide:
         columns.append(_log_coordinate(seen, statics) * inside)
+        # overlapping objects add up in light, and light is the square of the stabilised value
+        columns.append((jnp.square(seen) - statics.light_centre) / statics.light_spread * inside)
     columns += [
-        _one_hot(jnp.minimum(row, EDGE_CLASSES - 1), EDGE_CLASSES),
-        _one_hot(jnp.minimum(column, EDGE_CLASSES - 1), EDGE_CLASSES),
-        _one_hot(jnp.minimum(width - 1 - column, EDGE_CLASSES - 1), EDGE_CLASSES),
-        _one_hot(shot, shots),
+        statics.place[position],
         ((guess - statics.centre) / statics.spread)[:, None],
         log_sigma[:, None],
     ]
@@ -197,10 +195,6 @@ def _features(
 def _log_coordinate(seen: Any, statics: Statics) -> Any:
     """Logarithm of the distance from the darkest level, in noise units: spreads out the dim end."""
     return 0.5 * jnp.log1p(jnp.maximum(seen - statics.log_zero, 0.0)) - 1.0
-
-
-def _one_hot(number: Any, classes: int) -> Any:
-    return (number[:, None] == jnp.arange(classes)[None]).astype(jnp.float32)
 
 
 class Schedule(NamedTuple):

@@ -35,7 +35,7 @@ from estimation.noise.identity import mismatches
 from estimation.noise.lookup import EntropyLookUp
 from estimation.noise.protocol import FixedPattern
 
-MAX_CLIPPED_FRACTION = 0.01
+MAX_ZERO_FRACTION, MAX_SATURATED_FRACTION = 0.01, 0.99
 """Above this share of pixels at 0 or at saturation the noise model is no longer true: refused."""
 
 STANDARD_ERRORS = {
@@ -222,7 +222,8 @@ class SensorNoise:
         InvalidMeasurements
             Not counts, constant, or above the converter's range.
         SaturatedMeasurements
-            More than 1 % of the pixels at the top, or at 0.
+            More than 99 % of the pixels at the top (fewer have a likelihood, which a density must
+            know to use), or more than 1 % at 0.
         CalibrationMismatch
             Maps of another shape than the frames.
         """
@@ -240,12 +241,12 @@ class SensorNoise:
             np.mean(kept >= self.clip_level_adu) if highest >= self.clip_level_adu.min() else 0.0
         )
         zero = 1.0 - float(np.count_nonzero(kept)) / kept.size
-        if max(saturated, zero) > MAX_CLIPPED_FRACTION:
+        if saturated > MAX_SATURATED_FRACTION or zero > MAX_ZERO_FRACTION:
             raise SaturatedMeasurements(
                 f"{saturated:.1%} of the pixels are saturated and {zero:.1%} are 0; at most "
-                f"{MAX_CLIPPED_FRACTION:.0%} may be: a clipped pixel has no noise, so its bits "
-                "would be "
-                "wrong. Lower the exposure or the light, or raise the camera's black level"
+                f"{MAX_SATURATED_FRACTION:.0%} and {MAX_ZERO_FRACTION:.0%} may be: a clipped pixel "
+                "has no noise to know its signal by. Lower the exposure or the light, or raise the "
+                "camera's black level"
             )
         return {"saturated_fraction": saturated, "zero_fraction": zero}
 

@@ -447,6 +447,8 @@ def _warnings(estimate: InformationEstimate) -> list[str]:
         found.append(
             "the frames are not what the density expects: the bits are an upper bound only"
         )
+    if seen.get("is_saturated"):
+        found.append(f"{seen['saturated_fraction']:.1%} of the values are saturated")
     if seen.get("is_converged") is False:
         found.append("the density was still improving: the bits would fall with more training")
     return found

@@ -21,7 +21,8 @@ from estimation import (
     decoder_lower_bound,
     estimate_information,
 )
-from estimation.density.linear_predictor import causal_offsets, fit_linear, toeplitz
+from estimation.density.geometry import Neighbourhood, causal_offsets
+from estimation.density.linear_predictor import fit_linear, toeplitz
 from estimation.density.linear_predictor import lag_numbers as number_lags
 from estimation.density.stabilise import Stabiliser
 from estimation.ensemble import as_measurements, prepare
@@ -223,7 +224,8 @@ def test_the_window_reaches_the_other_copy_of_the_point_spread_function(rng):
 
 def test_linear_guesses_use_only_earlier_pixels(rng):
     rows = rng.normal(size=(200, 1, 12)).cumsum(axis=-1)
-    predictor, _ = fit_linear(rows, (1, 3, 4), np.zeros((0, 3), int), rounding_variance=0.0)
+    around = Neighbourhood.of(rows, (1, 3, 4), neighbours=0, reach=1)
+    predictor, _ = fit_linear(rows, (1, 3, 4), around, rounding_variance=0.0)
     changed = rows.copy()
     changed[..., 7:] += 5.0
     before, after = predictor.predict(rows), predictor.predict(changed)
@@ -250,6 +252,32 @@ def test_too_few_objects_are_refused(rng):
         estimate_information(
             rng.normal(size=(8, 4, 4)), GaussianNoise(1.0), density="autoregressive"
         )
+
+
+def test_four_scenes_are_nearer_to_two_bits_than_a_gaussian_says_and_capped_there(rng):
+    scenes = rng.uniform(5.0, 60.0, size=(4, 4, 4))
+    mean = rng.permutation(scenes[np.arange(3000) % 4])
+    counts = rng.poisson(mean)
+    gaussian = estimate_information(counts, PoissonNoise(), density="gaussian", expected=mean)
+    network = estimate_information(
+        counts, PoissonNoise(), density=SMALL, expected=mean, object_entropy=2.0
+    )
+    assert network.bits_per_measurement == 2.0  # log2(number of objects)
+    uncapped = 16 * network.diagnostics["uncapped_bits_per_pixel"]
+    assert 2.0 - 48 * network.standard_error < uncapped < 5.5
+    assert gaussian.bits_per_measurement > 6.0
+
+
+def test_saturation_lowers_information(rng):
+    scene = rng.uniform(20, 90, size=(300, 1, 1)) * np.ones((4, 4))
+    bits = []
+    for ceiling in (255, 150):
+        noise = SensorNoise(gain=1.0, offset=100.0, read_noise=2.0, saturation=ceiling)
+        counts = noise.sample(scene, np.random.default_rng(3))
+        estimate = estimate_information(counts, noise, density=SMALL)
+        assert estimate.diagnostics["is_saturated"] == (ceiling == 150)
+        bits.append(estimate.bits_per_pixel)
+    assert bits[1] < bits[0] - 0.03
 
 
 def test_known_object_entropy_caps_the_bound(sparse):

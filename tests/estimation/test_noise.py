@@ -173,7 +173,8 @@ def test_an_impossible_sigma_is_refused(sigma):
 
 
 GOOD = np.arange(64, dtype=np.uint16).reshape(8, 8) + 200
-CLIPPED = np.where(np.arange(64).reshape(8, 8) < 2, 4095, GOOD).astype(np.uint16)
+BLACK = np.where(np.arange(64).reshape(8, 8) < 2, 0, GOOD).astype(np.uint16)
+WHITE = np.full((20, 20), 4095, np.uint16) - (np.arange(400).reshape(20, 20) == 7)
 
 BAD_FRAMES = {
     "floats": (SensorNoise(), GOOD.astype(float), InvalidMeasurements, "float64"),
@@ -183,17 +184,17 @@ BAD_FRAMES = {
     "too many bits": (SensorNoise(), GOOD * np.uint16(100), InvalidMeasurements, "bit_depth"),
     "saturated": (
         SensorNoise(),
-        CLIPPED,
+        WHITE,
         SaturatedMeasurements,
-        "3.1% of the pixels are saturated",
+        "99.8% of the pixels are saturated",
     ),
     "black": (
         SensorNoise(),
-        np.where(CLIPPED > 4000, 0, GOOD),
+        BLACK,
         SaturatedMeasurements,
         "3.1% are 0",
     ),
-    "own saturation": (SensorNoise(saturation=205), GOOD, SaturatedMeasurements, "saturated"),
+    "own saturation": (SensorNoise(saturation=4094), WHITE, SaturatedMeasurements, "saturated"),
     "other maps": (SensorNoise(gain=np.ones((8, 9))), GOOD, CalibrationMismatch, r"\(8, 9\)"),
     "a vector": (SensorNoise(), GOOD[0], InvalidMeasurements, "at least one image"),
     "no image": (PoissonNoise(), GOOD[:0], InvalidMeasurements, "at least one image"),
