@@ -352,19 +352,20 @@ def row(
 
 
 def stamp() -> dict[str, Any]:
-    """When and at which commit a part was measured; `-dirty` where files had changed."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=HERE,
-    ).stdout.strip()
+    """When and at which commit a part was measured; `-dirty` where code had changed."""
+    commit = git("rev-parse", "--short", "HEAD")
+    changed = git("status", "--porcelain", "--", ":/*.py")
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit or None,
-        "load_average": os.getloadavg(),
+        "commit": (commit + "-dirty" * bool(changed)) or None,
+        "load_average": os.getloadavg()[0],
     }
+
+
+def git(*words: str) -> str:
+    command = ["git", *words]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
+    return found.stdout.strip()
 
 
 def show(rows: list[dict[str, Any]]) -> None:
