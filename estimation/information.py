@@ -468,7 +468,8 @@ def _gaussian_diagnostics(
     rows = ensemble.patches()
     rows -= rows.mean(axis=0)
     # The sums need no more digits than float32 has, and this is the largest product of all.
-    pulled = rows.astype(np.float32) @ precision.astype(np.float32)
+    flat = rows.reshape(-1, rows.shape[-1]).astype(np.float32)
+    pulled = (flat @ precision.astype(np.float32)).reshape(rows.shape)
     decorrelated = pulled / np.sqrt(np.diag(precision)).astype(np.float32)
     squared = np.square(decorrelated)
     kurtosis = float(

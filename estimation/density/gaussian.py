@@ -79,7 +79,9 @@ class FullGaussian:
         rows -= rows.mean(axis=0)
         inverse_factor = _inverse_cholesky(_scatter(rows))
         log_det = -2.0 * float(np.log(np.diag(inverse_factor)).sum())
-        leverage = _eigenvalues_of_gram(rows @ inverse_factor.T)
+        # One product of all rows: a stack of matrices would be multiplied one object at a time.
+        whitened = (rows.reshape(-1, d) @ inverse_factor.T).reshape(rows.shape)
+        leverage = _eigenvalues_of_gram(whitened)
         in_sample = _in_sample_nats(leverage, log_det, n=n, positions=positions, d=d)
         held_out = _leave_one_out_nats(leverage, log_det, n=n, positions=positions, d=d)
         gap = float(held_out.mean() - in_sample.mean())
