@@ -278,6 +278,16 @@ class FittedAutoregressive:
         prepared = _Prepared.of(ensemble, self.stabiliser)
         return self.nats(prepared.rows) + prepared.nats_to_values
 
+    def value_nats(
+        self, ensemble: Ensemble
+    ) -> Float64[np.ndarray, "objects positions patch_values"]:
+        """Return nats of each value given the earlier ones: where in the frames the bits are."""
+        from estimation.density.training import value_nats  # loads JAX
+
+        prepared = _Prepared.of(ensemble, self.stabiliser)
+        guesses = self.predictor.predict(prepared.rows.middle)
+        return value_nats(self, prepared.rows, guesses) + prepared.nats_to_values
+
     def nats(
         self, rows: Rows, guesses: np.ndarray | None = None
     ) -> Float64[np.ndarray, " objects"]:

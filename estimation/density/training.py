@@ -169,7 +169,14 @@ def score_rows(
     fitted: FittedAutoregressive, rows: Rows, guesses: np.ndarray
 ) -> Float64[np.ndarray, " objects"]:
     """Return nats per value of each object."""
-    return _Scorer(fitted.design, fitted.statics, rows, guesses).per_object(fitted.parameters)
+    return value_nats(fitted, rows, guesses).mean(axis=(1, 2))
+
+
+def value_nats(
+    fitted: FittedAutoregressive, rows: Rows, guesses: np.ndarray
+) -> Float64[np.ndarray, "objects positions patch_values"]:
+    """Return nats of each value, given the earlier ones."""
+    return _Scorer(fitted.design, fitted.statics, rows, guesses).per_value(fitted.parameters)
 
 
 class _Scorer:
@@ -190,9 +197,9 @@ class _Scorer:
         self._patch = np.repeat(np.arange(self._chunk, dtype=np.int32), values)
         self._position = np.tile(np.arange(values, dtype=np.int32), self._chunk)
 
-    def per_object(self, parameters: Any) -> Float64[np.ndarray, " objects"]:
+    def per_value(self, parameters: Any) -> Float64[np.ndarray, "objects positions patch_values"]:
         patches = self._objects * self._positions
-        nats = np.empty(patches)
+        nats = np.empty((patches, self._values))
         for start in range(0, patches, self._chunk):
             piece = network.Pixels(*(p[start : start + self._chunk] for p in self._pixels))
             short = self._chunk - len(piece.middle)
@@ -201,12 +208,12 @@ class _Scorer:
             values = network.score_pixels(
                 self._design, parameters, self._statics, piece, self._patch, self._position
             )
-            each = np.asarray(values, np.float64).reshape(self._chunk, self._values).mean(axis=1)
+            each = np.asarray(values, np.float64).reshape(self._chunk, self._values)
             nats[start : start + self._chunk] = each[: self._chunk - short]
-        return nats.reshape(self._objects, self._positions).mean(axis=1)
+        return nats.reshape(self._objects, self._positions, self._values)
 
     def __call__(self, parameters: Any) -> float:
-        return float(self.per_object(parameters).mean())
+        return float(self.per_value(parameters).mean())
 
 
 def _flat(rows: Rows, guesses: np.ndarray) -> network.Pixels:
