@@ -33,10 +33,8 @@ from estimation.errors import (
     SaturatedMeasurements,
     TooFewObjects,
 )
-from estimation.information import (
-    InformationEstimate,
-    estimate_information,
-)
+from estimation.estimate import InformationEstimate
+from estimation.information import estimate_information
 from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
 
 __all__ = [

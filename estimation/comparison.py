@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from estimation.bootstrap import bootstrap_means, widened_quantiles
 from estimation.errors import EstimationError, InvalidMeasurements
-from estimation.information import (
-    InformationEstimate,
-    bootstrap_means,
-    estimate_information,
-    widened_quantiles,
-)
+from estimation.estimate import InformationEstimate
+from estimation.information import estimate_information
 from estimation.noise import NoiseModel
 
 

@@ -12,13 +12,12 @@ not independent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import ndtri, stdtrit
 
+from estimation.bootstrap import bootstrap_means, widened_quantiles
 from estimation.decoder import LowerBound
 from estimation.density import (
     AutoregressiveMixture,
@@ -31,7 +30,8 @@ from estimation.density import (
     lowest,
 )
 from estimation.density.clipping import check_unclipped
-from estimation.ensemble import Ensemble, as_measurements, as_real_shots, cut_patches, prepare
+from estimation.density.gaussian_checks import gaussian_diagnostics
+from estimation.ensemble import Ensemble, as_measurements, cut_patches, prepare
 from estimation.errors import (
     EstimationError,
     InvalidMeasurements,
@@ -39,6 +39,7 @@ from estimation.errors import (
     SaturatedMeasurements,
     TooFewObjects,
 )
+from estimation.estimate import InformationEstimate, capped
 from estimation.noise import CalibratedNoise, NoiseModel
 
 DensityName = Literal["auto", "auto-gaussian", "gaussian", "stationary", "autoregressive"]
@@ -46,11 +47,6 @@ DensityName = Literal["auto", "auto-gaussian", "gaussian", "stationary", "autore
 GAUSSIANS = ("gaussian", "stationary")
 AUTOMATIC = {"auto": ("autoregressive",), "auto-gaussian": GAUSSIANS}
 """What is tried; the Gaussians are members of the autoregressive family and are tried with it."""
-
-BOOTSTRAP_RESAMPLES = 2000
-MAX_DRAWS_AT_ONCE = 2**21
-
-TINY = 1e-12
 
 MISSPECIFIED_KURTOSIS = 1.0
 """Excess kurtosis of decorrelated patches (0 for a Gaussian) above which the flag is raised."""
@@ -65,98 +61,6 @@ Measured on smooth fields, stationary density, 16 x 16 patches, truth .282 bits/
 .003 bit for frames of 64 x 64 and more, down to 8 objects (gap .14); .09 too high for 32 frames of
 16 x 16 (gap .14, one patch an object); .35 too high for 8 of them (gap .56).
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InformationEstimate:
-    """What one batch says about its objects. All numbers are finite.
-
-    Attributes
-    ----------
-    bits_per_pixel
-        Information per value read out (one pixel of one shot), given the rest of its patch.
-    standard_error
-        Repeatability over fresh objects and fresh frames: the spread of `per_object_bits` over the
-        square root of the number of objects, bits/pixel. It contains the error of the fit to first
-        order; not contained: misfit of the density, calibration error.
-    interval
-        Bootstrap over objects, at `confidence`, widened for few objects (Student's t), bits/pixel.
-    frame_noise_standard_error
-        Repeatability over fresh frames of the same objects, bits/pixel: what is left of
-        `standard_error` when designs are compared on the same objects. `None` where the density has
-        no precision matrix.
-    bits_per_measurement
-        `bits_per_pixel` times all values of a measurement (shots x height x width); compare designs
-        by this one when shots or pixels differ.
-    entropy
-        Upper bound of H(Y), bits/pixel.
-    conditional_entropy
-        H(Y|X), bits/pixel.
-    density
-        Which density gave the bound.
-    patch
-        Height and width, pixels. Estimates at different patches are not comparable.
-    per_object_bits
-        Contribution of every object in the order they came, bits/pixel; the mean is
-        `bits_per_pixel`.
-    confidence
-        Of `interval`.
-    diagnostics
-        Plain values: fractions clipped, kurtosis, `is_misspecified`, `is_undersampled`,
-        `is_converged` and `remaining_gap_bits` of a trained density, degrees of freedom, all
-        densities tried.
-    is_capped
-        Whether `bits_per_pixel` is the known entropy of the objects, because the density's bound
-        lay above it (it is in `diagnostics["uncapped_bits_per_pixel"]`).
-    lower_bound
-        Of a decoder, where one was given.
-    fitted
-        What a trained density has learnt: `AutoregressiveMixture(start=estimate.fitted)` goes on
-        from there on the next measurements of the same objects.
-    """
-
-    bits_per_pixel: float
-    standard_error: float
-    interval: tuple[float, float]
-    frame_noise_standard_error: float | None
-    bits_per_measurement: float
-    entropy: float
-    conditional_entropy: float
-    density: str
-    patch: tuple[int, int]
-    per_object_bits: Float64[np.ndarray, " objects"]
-    confidence: float
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
-    is_capped: bool = False
-    lower_bound: LowerBound | None = None
-    fitted: Any = field(default=None, repr=False, compare=False)
-
-    @property
-    def bracket(self) -> tuple[float, float] | None:
-        """Lower and upper bound, bits/measurement; `None` without a decoder's bound."""
-        if self.lower_bound is None:
-            return None
-        return self.lower_bound.bits_per_measurement, self.bits_per_measurement
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.bits_per_pixel:.4g} +- {self.standard_error:.2g} bits/pixel "
-            f"({self.bits_per_measurement:.4g} bits/measurement, density {self.density})"
-        )
-        if self.is_capped:
-            text += ", capped by the entropy of the objects"
-        if self.bracket is not None:
-            text += f", bracket [{self.bracket[0]:.4g}, {self.bracket[1]:.4g}] bits/measurement"
-        return text
-
-    def __post_init__(self) -> None:
-        numbers = [self.bits_per_pixel, self.standard_error, *self.interval, self.entropy]
-        if not (np.all(np.isfinite(numbers)) and np.all(np.isfinite(self.per_object_bits))):
-            raise NotFinite(
-                "an estimate came out NaN or infinite; please report the batch: inputs are "
-                "checked, so "
-                "this is an error of the estimator"
-            )
 
 
 def estimate_information(
@@ -265,7 +169,7 @@ def estimate_information(
     bits_per_pixel = float(per_object.mean())
     fit_gap_nats = chosen.diagnostics.get("fit_gap_nats", 0.0)
     means = bootstrap_means(per_object[None], seed=seed)[0]
-    kurtosis, frame_noise_error = _gaussian_diagnostics(chosen, ensemble, stack, noise)
+    kurtosis, frame_noise_error = gaussian_diagnostics(chosen, ensemble, stack, noise)
     estimate = InformationEstimate(
         bits_per_pixel=bits_per_pixel,
         standard_error=standard_error,
@@ -297,61 +201,16 @@ def estimate_information(
         lower_bound=lower_bound,
         fitted=chosen.fitted,
     )
-    return estimate if object_entropy is None else _capped(estimate, object_entropy, stack)
-
-
-def _capped(
-    estimate: InformationEstimate, object_entropy: float, stack: np.ndarray
-) -> InformationEstimate:
-    """Apply I <= H(object): the mean comes down to the cap, the interval ends there."""
-    if not (np.isfinite(object_entropy) and object_entropy >= 0):
-        raise EstimationError(f"object_entropy {object_entropy!r} came; bits, 0 or more, are due")
-    values = float(np.prod(stack.shape[1:]))
-    cap = object_entropy / values
-    diagnostics = {**estimate.diagnostics, "object_entropy": object_entropy}
-    excess = estimate.bits_per_pixel - cap
-    low, high = estimate.interval
-    if excess <= 0:
-        return replace(estimate, interval=(low, min(high, cap)), diagnostics=diagnostics)
-    return replace(
-        estimate,
-        bits_per_pixel=cap,
-        bits_per_measurement=object_entropy,
-        interval=(min(low, cap), cap),
-        per_object_bits=estimate.per_object_bits - excess,
-        diagnostics={**diagnostics, "uncapped_bits_per_pixel": estimate.bits_per_pixel},
-        is_capped=True,
+    return (
+        estimate
+        if object_entropy is None
+        else capped(estimate, object_entropy, values=int(np.prod(stack.shape[1:])))
     )
 
 
 def _calibration_uncertainty(stack: np.ndarray, noise: NoiseModel) -> Mapping[str, float]:
     """Systematic error of the score by source, bits/pixel; empty where no error is known."""
     return noise.calibration_uncertainty(stack) if isinstance(noise, CalibratedNoise) else {}
-
-
-def bootstrap_means(
-    values: Float64[np.ndarray, "series objects"], *, seed: int
-) -> Float64[np.ndarray, "series resamples"]:
-    """Return the means of each series over resampled objects, the same objects for all series."""
-    series, objects = values.shape
-    rng = np.random.default_rng([seed, 1])  # stream 1: bootstrap
-    means = np.empty((series, BOOTSTRAP_RESAMPLES))
-    step = max(1, MAX_DRAWS_AT_ONCE // (series * objects))
-    for start in range(0, BOOTSTRAP_RESAMPLES, step):
-        chosen = rng.integers(objects, size=(min(step, BOOTSTRAP_RESAMPLES - start), objects))
-        means[:, start : start + step] = values[:, chosen].mean(axis=-1)
-    return means
-
-
-def widened_quantiles(
-    means: Float64[np.ndarray, " resamples"], centre: float, *, objects: int, confidence: float
-) -> tuple[float, float]:
-    """Return the percentile interval of bootstrap means, widened as Student's t asks."""
-    tail = 0.5 * (1.0 - confidence)
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    # The bootstrap's variance is (n-1)/n of the right one, and its tails are normal.
-    widen = np.sqrt(objects / (objects - 1)) * stdtrit(objects - 1, tail) / ndtri(tail)
-    return float(centre + widen * (low - centre)), float(centre + widen * (high - centre))
 
 
 def _candidates(density: str | Density, *, seed: int) -> list[Density]:
@@ -450,46 +309,3 @@ def _covered(ensemble: Ensemble) -> np.ndarray:
     for row, column in ensemble.origins:
         covered[row : row + rows, column : column + columns] = True
     return covered
-
-
-def _gaussian_diagnostics(
-    score: DensityScore, ensemble: Ensemble, stack: np.ndarray, noise: NoiseModel
-) -> tuple[float | None, float | None]:
-    """Return excess kurtosis of decorrelated patches and the standard error due to frame noise.
-
-    To first order one value `y_i` moves the score by `(A y)_i - g'(y_i)` with `A` the precision and
-    `g` the noise entropy, so fresh noise of variance `v_i` moves it by `sum_i v_i ((A y)_i -
-    g')^2`; the noise already in `y` adds `sum_ij v_i v_j A_ij^2` to that, half of which is the
-    second-order term and stays.
-    """
-    if score.precision is None:
-        return None, None
-    precision = score.precision
-    rows = ensemble.patches()
-    rows -= rows.mean(axis=0)
-    # The sums need no more digits than float32 has, and this is the largest product of all.
-    flat = rows.reshape(-1, rows.shape[-1]).astype(np.float32)
-    pulled = (flat @ precision.astype(np.float32)).reshape(rows.shape)
-    decorrelated = pulled / np.sqrt(np.diag(precision)).astype(np.float32)
-    squared = np.square(decorrelated)
-    kurtosis = float(
-        np.mean(np.square(squared), dtype=np.float64) / np.mean(squared, dtype=np.float64) ** 2 - 3
-    )
-
-    scale = noise.fixed_pattern(*stack.shape[-2:]).scale
-    slope = noise.variance_slope(as_real_shots(stack)[0]) / scale
-    variance = cut_patches(ensemble.noise_variance, ensemble.origins, ensemble.patch)
-    entropy_slope = cut_patches(
-        0.5 * slope / np.maximum(ensemble.noise_variance, TINY), ensemble.origins, ensemble.patch
-    )
-    mean_variance = variance.mean(axis=(0, 1))
-    total = float(np.sum(variance * np.square(pulled - entropy_slope)))
-    already = (
-        0.5
-        * variance.shape[0]
-        * variance.shape[1]
-        * float(mean_variance @ np.square(precision) @ mean_variance)
-    )
-    values = variance.size
-    error = np.sqrt(max(total - already, 0.0)) / values * ensemble.reals_per_sample / np.log(2)
-    return kurtosis, float(error)
