@@ -24,6 +24,7 @@ from instrument.campaign.events import (
     CampaignStarted,
     Event,
     FrameCaptured,
+    NoiseChecked,
     Notice,
     TrialScored,
     TrialStarted,
@@ -70,6 +71,11 @@ class ProgressBar:
                 pass
             case TrialScored():
                 self._scored(event)
+            case NoiseChecked():
+                style = "bold red" if event.is_alarm else "dim"
+                self._progress.console.print(
+                    event.headline, style=style, markup=False, highlight=False
+                )
             case Notice():
                 self._progress.console.print(f"[yellow]{event.text}[/]", highlight=False)
             case CampaignEnded():

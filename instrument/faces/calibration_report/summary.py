@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from estimation.calibration import CalibrationResult, CalibrationWarning, Defect, Finding, Point
 from estimation.calibration.findings import UNUSABLE
+from instrument.faces.page_style import as_sentence
 
 Map = NDArray[np.float64]
 
@@ -76,11 +77,6 @@ def grouped_warnings(
     for warning in warnings:
         sentences[warning.name].append(as_sentence(warning.sentence))
     return sorted(sentences.items(), key=lambda group: group[0] in _NOT_MEASURED)
-
-
-def as_sentence(text: str) -> str:
-    """Return words with a capital at the front and a stop at the end."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def reason(result: CalibrationResult, name: Finding, otherwise: str) -> str:
