@@ -251,3 +251,14 @@ def test_a_sensor_without_dark_current_gets_none_that_is_negative(make_sensor):
     assert abs(fit.dark_current.mean()) < 0.01  # the map itself is not clipped
     assert fit.noise.dark_current.min() == 0
     assert np.mean(fit.noise.offset - sensor.offsets) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize("darks", [20, 100])
+def test_the_logarithm_of_the_scores_read_noise_has_no_bias(make_sensor, calibrate, darks):
+    sensor = make_sensor(size=128)
+    fit = calibrate(sensor, darks=darks, frames=8).fit()
+    good = ~fit.noise.defects & (sensor.read_noise < 3)
+    errors = np.log(fit.noise.read_noise * fit.gain / (sensor.read_noise * sensor.gain))[good]
+    # without the correction -1/2 (ln - digamma)(nu / 2) = -1 / (2 nu): -.026 and -.005
+    allowed = 4 * errors.std() / np.sqrt(errors.size)
+    assert abs(errors.mean()) < allowed < 1 / (2 * darks)
