@@ -1,8 +1,8 @@
 """Claim: the self-check stays silent on an honest calibration and sees a wrong one.
 
 A sensor of its own (`tests/estimation/calibration/simulated_sensor.py`), 256 x 256, calibrated from
-100 darks and 15 x 8 flats, looks at still scenes of 1 to 300 e- with 50 % contrast. A check compares
-4, 8 or 16 repeats with that calibration, with wrong ones, and under what may happen at a bench.
+100 darks and 15 x 8 flats, looks at still scenes of 1 to 300 e- with 50 % contrast. Each gives
+4, 8 or 16 repeats to that calibration, to wrong ones, and to what may happen at a bench.
 Model-free minus calibrated, bits/px; the alarm is at .02.
 """
 

@@ -30,6 +30,7 @@ class Finding(StrEnum):
     GAIN_UNCERTAIN = "gain_uncertain"
     PIXEL_INTERPOLATION = "pixel_interpolation"
     TELEGRAPH_PIXELS = "telegraph_pixels"
+    SAMPLE_IN_VIEW = "sample_in_view"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def test_an_interlock_pauses_the_repeats_in_the_dark(tmp_path, ledger):
     config = make_config(tmp_path, **TRIALS)
     bench = interlocked(config, [20.0, 20.0, 61.0, 20.0], "pause")
     _, seen, raised = run(config, ledger, bench=bench)
-    before = [e for e in seen[: [isinstance(e, NoiseChecked) for e in seen].index(True)]]
+    before = seen[: [isinstance(event, NoiseChecked) for event in seen].index(True)]
     assert [e.text.split(":")[0] for e in before if isinstance(e, Notice)] == [
         "paused, light off", "interlock led.temperature_c holds again",
     ]  # fmt: skip
