@@ -85,7 +85,7 @@ def fit_levels(
         lowest_adu=0.05 * (choice.saturation or 2.0**bit_depth),
     )
     steadiest = max(darks, key=lambda dark: dark.frames)
-    interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels[-1])))
+    interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels)))
     found += [*dark_warnings, *lit_warnings, *choice.warnings]
     found += level_warnings(darks, choice, means, line.gain)
     found += checks.check_fit(line, points) + checks.check_coupling(coupling)

@@ -2,8 +2,8 @@
 
 The ladder's top is chosen from a quick look, so that bright pixels stay below 85 % of saturation (a
 photon-transfer top at 98 % costs 4 % of gain). It climbs by light level, or by exposure where the
-light cannot be dimmed so far. One more level lies above saturation on purpose, within the light's
-limits: without it saturation and dynamic range are not known.
+light cannot be dimmed so far. One more level lies above saturation on purpose, by light within its
+limits or else by exposure: without it saturation and dynamic range are not known.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from instrument.bench.timing import Stopwatch
 TOP_FRACTION = 0.85
 OVEREXPOSURE = 1.5
 """Of the level at which bright pixels reach saturation; shading hides some of it."""
+
+LONGEST_OVEREXPOSURE = 16.0
+"""Of the working exposure, where the light at its limit does not saturate."""
 
 BRIGHT_PERCENTILE = 99.9
 LOOK_FRACTION = 0.1
@@ -132,17 +135,9 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
         saturating, share = _saturating_level(bench, ladder)
     top = min(ladder.highest, share * saturating)
     levels = [max(ladder.lowest, round(top * float(f), 6)) for f in fractions]
-    over, why_not = min(ladder.highest, OVEREXPOSURE * saturating), None
-    if over > saturating:
-        levels.append(round(over, 6))
-    else:
-        why_not = (
-            f"{ladder.highest:g} {ladder.unit}, the most that is allowed, gives bright pixels "
-            f"{ladder.highest / saturating:.0%} of saturation, so saturation and dynamic range are "
-            "not known; raise exposure_ms, or the light's limits if the bench permits"
-        )
     lit = [ladder.step(level, protocol.frames) for level in dict.fromkeys(levels)]
-    return Plan(steps=(*darks, *lit), not_overexposed=why_not)
+    over, why_not = _overexposed(bench, ladder, saturating, protocol.frames)
+    return Plan(steps=(*darks, *lit, *over), not_overexposed=why_not)
 
 
 def step_frames(bench: Bench, step: Step) -> Iterator[np.ndarray]:
@@ -198,6 +193,26 @@ class _Ladder:
         if self.light is None:
             return Step(self.exposure_ms or 0.0, level, frames)
         return Step(level, self.light, frames)
+
+
+def _overexposed(
+    bench: Bench, ladder: _Ladder, saturating: float, frames: int
+) -> tuple[list[Step], str | None]:
+    """Return the one level above saturation, or why there is none."""
+    asked = OVEREXPOSURE * saturating
+    if asked <= ladder.highest:
+        return [ladder.step(round(asked, 6), frames)], None
+    longest_ms = (bench.camera.exposure_limits_ms or (0.0, np.inf))[1]
+    if ladder.exposure_ms is not None:  # the light at its limit, for longer
+        exposure_ms = round(ladder.exposure_ms * asked / ladder.highest, 6)
+        if exposure_ms <= min(longest_ms, LONGEST_OVEREXPOSURE * ladder.exposure_ms):
+            return [Step(exposure_ms, ladder.highest, frames)], None
+    return [], (
+        f"{ladder.highest:g} {ladder.unit}, the most that is allowed, gives bright pixels "
+        f"{ladder.highest / saturating:.0%} of saturation, and no exposure makes up for it, so "
+        "saturation and dynamic range are not known; raise exposure_ms, or the light's limits if "
+        "the bench permits"
+    )
 
 
 def _saturating_level(bench: Bench, ladder: _Ladder) -> tuple[float, float]:

@@ -80,10 +80,19 @@ def test_the_ladder_climbs_to_85_percent_of_saturation_and_one_level_beyond(benc
     assert 100 + 2 * 120 * over.light > 1.1 * 4095
 
 
-def test_a_light_that_is_too_weak_climbs_to_its_limit_and_says_so(bench):
-    bench.camera.set_exposure_ms = lambda _ms: setattr(bench.camera, "exposure_ms", 0.4)
-    plan = make_plan(bench, SHORT)  # 20 mW give 120 x 20 x .4 = 960 e-, half of saturation
-    assert plan.steps[-1].light == 20.0
+def test_a_light_that_is_too_weak_climbs_to_its_limit_and_exposes_longer_once(bench):
+    bench.camera.sensitivity = 48  # 20 mW and 1 ms give 960 e-, half of saturation
+    *ladder, over = lit_steps(bench)
+    assert {step.exposure_ms for step in ladder} == {1.0}
+    assert ladder[-1].light == over.light == 20.0
+    assert 100 + 2 * 48 * 20 * over.exposure_ms > 1.1 * 4095
+    assert calibrate(bench, SHORT, state=None, on_level=nothing).saturation == 4095
+
+
+def test_what_cannot_be_overexposed_is_said(bench):
+    bench.camera.sensitivity = 48
+    bench.camera.exposure_limits_ms = (0.01, 1.5)
+    plan = make_plan(bench, SHORT)
     assert re.search(r"20 mW.*gives bright pixels [56]\d% of saturation", plan.not_overexposed)
     result = calibrate(bench, SHORT, state=None, on_level=nothing)
     (warning,) = (w for w in result.warnings if w.name == "saturation_not_reached")
