@@ -6,6 +6,7 @@ Sources: reference/noise.md sections 1 and 3; EMVA Standard 1288 for the scalars
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,6 +63,7 @@ def fit_levels(
         second_gain_adu=second_gain_adu,
     )
     line, points = _curve(choice, darks, means, good=~stuck)
+    checks.check_follows_light(choice.levels, means.offset)
     noisiest = _noisy(darks, means, line.gain)
     line, points = _curve(choice, darks, means, good=~stuck & ~noisiest)
     if not line.gain > 3 * line.gain_se:
@@ -86,12 +88,22 @@ def fit_levels(
     )
     steadiest = max(darks, key=lambda dark: dark.frames)
     interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels)))
+    found += [*checks.check_glitches(levels), *checks.check_bands(steadiest, gain)]
     found += [*dark_warnings, *lit_warnings, *choice.warnings]
     found += level_warnings(darks, choice, means, line.gain)
     found += checks.check_fit(line, points) + checks.check_coupling(coupling)
     found += support_warnings(darks, lit, maps, interpolated, linearity, second_gain_adu)
     found = merge_alike(found)
-    return _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
+    result = _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
+    return replace(result, **_band_noise(steadiest, gain))
+
+
+def _band_noise(dark: LevelMoments, gain: float) -> dict[str, float]:
+    """Return the noise of rows and columns, e- rms, 0 where it does not show."""
+    if dark.bands is None:
+        return {}
+    row, column = (np.sqrt(max(v, 0.0)) / gain for v in (dark.bands.row, dark.bands.column))
+    return {"row_noise": float(row), "column_noise": float(column)}
 
 
 def _darks(levels: Sequence[LevelMoments]) -> list[LevelMoments]:

@@ -48,6 +48,9 @@ class CalibrationResult:
         Saturation capacity over absolute sensitivity threshold, both in e- (EMVA 1288); or None.
     correlation
         Neighbour correlation of shot noise; None without frames that follow each other.
+    row_noise, column_noise
+        What rows and columns do as a whole in the dark, e- rms, pixel noise taken out; None for
+        frames of a few lines, or without frames that follow each other.
     curve, curve_residuals
         Points of the photon-transfer fit, and their relative residuals.
     warnings
@@ -77,6 +80,8 @@ class CalibrationResult:
     curve: tuple[Point, ...]
     curve_residuals: np.ndarray
     warnings: tuple[CalibrationWarning, ...]
+    row_noise: float | None = None
+    column_noise: float | None = None
 
     def warned(self, name: Finding | str) -> bool:
         """Return whether something of this name was noticed."""
