@@ -262,3 +262,19 @@ def test_the_logarithm_of_the_scores_read_noise_has_no_bias(make_sensor, calibra
     # without the correction -1/2 (ln - digamma)(nu / 2) = -1 / (2 nu): -.026 and -.005
     allowed = 4 * errors.std() / np.sqrt(errors.size)
     assert abs(errors.mean()) < allowed < 1 / (2 * darks)
+
+
+def test_the_error_of_linearity_is_that_of_a_level_s_mean(make_sensor):
+    errors, reported = [], []
+    for seed in range(12):
+        sensor, calibration = make_sensor(size=32, seed=seed), SensorCalibration(bit_depth=12)
+        calibration.add(sensor.frames(400), exposure_s=0.01, light=0.0)
+        for light in (1, 2, 3, 4, 5):
+            frames = sensor.frames(20, mean_e=300 * light, flicker=0.01)
+            calibration.add(frames, exposure_s=0.01, light=float(light))
+        fit = calibration.fit()
+        errors.append(fit.linearity_error)
+        reported.append(fit.linearity_error_se)
+    # the lamp's .01 / sqrt(20) is the whole of it; the worst of five levels is 1.2 times that
+    assert np.mean(reported) == pytest.approx(0.01 / np.sqrt(20), rel=0.15)
+    assert 0.7 < np.mean(errors) / np.mean(reported) < 2
