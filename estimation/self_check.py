@@ -11,7 +11,7 @@ noise of one count, whose 1/12 ADU^2 is taken out again; and what all pixels do 
 flicker, a wandering black level) is no noise of a pixel, so each frame's line on the mean image is
 taken out first.
 
-Shot noise is not quite Gaussian: at 1 to 30 e- the model-free entropy is up to .008 bit too high
+Shot noise is not quite Gaussian: at 1 to 30 e- the model-free entropy is up to .009 bit too high
 (benchmarks/self_check.py), well below the .02 of the alarm.
 """
 

@@ -94,10 +94,8 @@ def find_interpolated(dark: LevelMoments, lit: Sequence[LevelMoments]) -> np.nda
     # of the median, as one noisy neighbour would make many pixels look quiet
     usual = np.median(_sides(dark.variance), axis=0)
     found = dark.variance < INTERPOLATED_VARIANCE * usual
-    freedom = sum(level.freedom for level in lit)
     variance = np.sum([level.freedom * level.noise_variance() for level in lit], axis=0)
-    limit = INTERPOLATED_VARIANCE * (1 + np.sqrt(2 / freedom))
-    found &= variance < limit * np.median(_sides(variance), axis=0)
+    found &= variance < INTERPOLATED_VARIANCE * np.median(_sides(variance), axis=0)
     for level in (dark, lit[-1]):
         around = _sides(level.mean).mean(axis=0)
         # half a count for the rounding, and for truncation; else the same numbers are averaged

@@ -81,7 +81,7 @@ def fit_levels(
             "give a region that sees light"
         )
     linearity = fit_linearity(
-        choice.levels,
+        maps.clear,
         means,
         good=maps.good,
         lowest_adu=0.05 * (choice.saturation or 2.0**bit_depth),

@@ -3,7 +3,7 @@
 A frame is an outlier if the mean of any of its bands of rows lies far beyond what the other frames
 of the same call do: 20 robust standard deviations and 2 %, which no lamp's flicker reaches that is
 there all the time. It is repeated if a band equals the frame before to the last count (a torn frame
-holds a part of its predecessor), unless the camera's noise is so low that this is usual.
+holds a part of its predecessor), unless that is usual there: in saturation, or without any noise.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class GlitchFilter:
     shape: tuple[int, int]
     _means: list[np.ndarray] = field(default_factory=list)
     _steps: list[np.ndarray] = field(default_factory=list)
+    _equal: list[np.ndarray] = field(default_factory=list)
     _before: np.ndarray | None = None
 
     def judge(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,9 +43,7 @@ class GlitchFilter:
         self._means = [*self._means, *(means for means, _, _ in seen)]
         self._steps = [*self._steps, *(steps for _, steps, _ in seen if steps is not None)]
         outliers = self._outliers(len(seen))
-        equal = [np.zeros(1) if shares is None else shares for _, _, shares in seen]
-        is_usual = np.median([shares.mean() for shares in equal]) > USUALLY_EQUAL
-        repeated = np.asarray([not is_usual and bool((shares == 1).any()) for shares in equal])
+        repeated = self._repeated([shares for _, _, shares in seen])
         kept = ~(outliers | repeated)
         fresh = [means for (means, _, _), good in zip(seen, kept, strict=True) if good]
         self._means = [*self._means[: -len(seen)], *fresh][-REMEMBERED:]
@@ -67,6 +66,17 @@ class GlitchFilter:
         step = rows.astype(np.float32) - before
         equal = mean(step == 0) if rows.size >= LEAST_PIXELS else None
         return mean(rows), mean(step**2) / (2 * pixels), equal
+
+    def _repeated(self, shares: list[np.ndarray | None]) -> np.ndarray:
+        """Return which frames have a band of nothing but counts of the frame before."""
+        known = [one for one in shares if one is not None]
+        self._equal = [*self._equal, *known][-REMEMBERED:]
+        if not known:
+            return np.zeros(len(shares), bool)
+        unusual = np.median(self._equal, axis=0) <= USUALLY_EQUAL
+        return np.asarray([
+            one is not None and bool(np.any((one == 1) & unusual)) for one in shares
+        ])
 
     def _outliers(self, last: int) -> np.ndarray:
         """Return which of the `last` frames are far from the others remembered."""

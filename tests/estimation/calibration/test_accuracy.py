@@ -278,3 +278,21 @@ def test_the_error_of_linearity_is_that_of_a_level_s_mean(make_sensor):
     # the lamp's .01 / sqrt(20) is the whole of it; the worst of five levels is 1.2 times that
     assert np.mean(reported) == pytest.approx(0.01 / np.sqrt(20), rel=0.15)
     assert 0.7 < np.mean(errors) / np.mean(reported) < 2
+
+
+def test_a_level_in_which_some_pixels_saturate_says_nothing_of_linearity(make_sensor, calibrate):
+    sensor = make_sensor()
+    shading = np.where(np.arange(sensor.size) < 30, 2.0, 0.3)[:, None]
+    fit = calibrate(sensor, means_e=(200, 400, 600, 800, 1800), frames=8, shading=shading).fit()
+    assert fit.saturation == 4095
+    assert fit.linearity_error < 0.003
+    assert abs(fit.gain / 2.17 - 1) < 4 * fit.gain_se / fit.gain
+
+
+def test_quiet_pixels_of_a_dim_scene_are_not_called_interpolated(make_sensor, calibrate):
+    sensor = make_sensor(size=128)
+    sensor.read_noise *= np.exp(0.15 * np.random.default_rng(5).standard_normal((128, 128)))
+    for seed in range(3):
+        sensor.rng = np.random.default_rng(seed)
+        fit = calibrate(sensor, darks=200, means_e=(20, 40, 80, 160), frames=8).fit()
+        assert not fit.warned("pixel_interpolation")

@@ -87,6 +87,15 @@ def test_a_camera_without_noise_does_not_repeat_itself(make_sensor):
     assert calibration.levels == {(0.01, 0.0): 40}
 
 
+@pytest.mark.parametrize("frames", [2, 3, 12])
+@pytest.mark.parametrize("full_well_adu", [None, 3300.0], ids=["converter", "full-well"])
+def test_saturated_frames_do_not_repeat_each_other(make_sensor, frames, full_well_adu):
+    sensor, calibration = make_sensor(full_well_adu=full_well_adu), SensorCalibration(bit_depth=12)
+    shading = np.linspace(0.2, 2.0, sensor.size)[:, None]
+    calibration.add(sensor.frames(frames, mean_e=1800, shading=shading), exposure_s=0.01, light=1.0)
+    assert calibration.levels == {(0.01, 1.0): frames}
+
+
 def test_the_count_of_bad_frames_is_saved_and_merged(make_sensor, tmp_path):
     sensor = make_sensor(size=48)
     first, second = (ladder(sensor, spoil=black) for _ in range(2))
