@@ -81,9 +81,9 @@ def fit_levels(
             "give a region that sees light"
         )
     linearity = fit_linearity(
-        maps.clear,
+        choice.levels,
         means,
-        good=maps.good,
+        good=maps.good & np.all(choice.masks, axis=0),  # the same pixels, clear in every level
         lowest_adu=0.05 * (choice.saturation or 2.0**bit_depth),
         offset_error=maps.common_offset_se,
     )

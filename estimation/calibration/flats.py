@@ -72,12 +72,14 @@ def fit_linearity(
     """Return the largest relative deviation from the line of signal on exposure x flux.
 
     Its error is that of the level's mean: how far frame means scatter (noise and lamp), and
-    `offset_error`, ADU, of all pixels together.
+    `offset_error`, ADU, of all pixels together. Only `good` pixels count: the same in every level.
 
     Levels of known flux are one series; levels of one label and several exposures are another. The
     line minimises relative residuals (EMVA 1288, linearity). None if no series has 3 levels.
     """
     series: dict[str, list[tuple[float, float, float]]] = {}
+    if not good.any():
+        return None
     for level in levels:
         signal = float((level.mean - means.at(level.exposure_s))[good].mean())
         if signal >= lowest_adu:
