@@ -36,6 +36,7 @@ from estimation.errors import (
 from estimation.estimate import InformationEstimate
 from estimation.information import estimate_information
 from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
+from estimation.self_check import SelfCheck, check_repeats
 
 __all__ = [
     "AutoregressiveMixture",
@@ -59,10 +60,12 @@ __all__ = [
     "NotFinite",
     "PoissonNoise",
     "SaturatedMeasurements",
+    "SelfCheck",
     "SensorCalibration",
     "SensorNoise",
     "StationaryGaussian",
     "TooFewObjects",
+    "check_repeats",
     "compare_designs",
     "decoder_lower_bound",
     "estimate_information",

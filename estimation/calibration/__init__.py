@@ -1,6 +1,7 @@
 """Calibrate a camera's noise: gain, offset, read noise, responsivity, dark current, defects."""
 
 from estimation.calibration.errors import (
+    AutomaticGain,
     CalibrationRefused,
     CodesMissing,
     GainNotFound,
@@ -14,6 +15,7 @@ from estimation.calibration.result import CalibrationResult
 from estimation.calibration.session import SensorCalibration
 
 __all__ = [
+    "AutomaticGain",
     "CalibrationRefused",
     "CalibrationResult",
     "CalibrationWarning",

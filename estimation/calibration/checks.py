@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from estimation.calibration.errors import CodesMissing, OffsetTooLow
+from estimation.calibration.errors import AutomaticGain, CodesMissing, OffsetTooLow
 from estimation.calibration.findings import CalibrationWarning, Finding
 from estimation.calibration.moments import LevelMoments
 from estimation.calibration.photon_transfer import Coupling, Line, Point
@@ -17,6 +17,15 @@ LEAST_CODES = 12
 """Distinct counts below which steps between them say nothing."""
 
 CODE_WINDOW = 128
+BAND_SIGMAS = 6.0
+LEAST_BAND_SHARE = 2e-3
+"""Noise of rows or columns taken for real: so many standard errors, and so much of a pixel's
+variance (.3 e- on 1.4 e- is .05)."""
+
+LEAST_FOR_SLOPE = 3
+LEAST_SLOPE = 0.5
+"""Growth of log signal with log light: 1 is linear, .5 below any sensor that answers to light."""
+
 DRIFT_RATIO = 0.5
 """Von Neumann ratio of the frame means below which a change is slow (1: no memory, 0: a ramp)."""
 
@@ -83,6 +92,68 @@ def _second_step(used: np.ndarray) -> float | None:
     while index and used[index] - used[index - 1] > 1:  # into the window that has both steps
         index -= 1
     return float(used[index])
+
+
+def check_glitches(levels: Sequence[LevelMoments]) -> list[CalibrationWarning]:
+    """Say how many frames were left out, and where."""
+    hit = [level for level in levels if level.outliers or level.repeated]
+    if not hit:
+        return []
+    outliers, repeated = (sum(getattr(lv, name) for lv in hit) for name in ("outliers", "repeated"))
+    where = ", ".join(f"light {level.light} at {level.exposure_s:g} s" for level in hit)
+    sentence = (
+        f"{outliers} black, torn or flashed frames and {repeated} repeated ones are left out "
+        f"({where}). Look for a late shutter, a full buffer, or a bad cable"
+    )
+    return [CalibrationWarning(Finding.GLITCH_FRAMES, sentence)]
+
+
+def check_bands(dark: LevelMoments, gain: float) -> list[CalibrationWarning]:
+    """Notice rows or columns that move as a whole in the dark, with how much."""
+    if dark.bands is None:
+        return []
+    bands, own = dark.bands, float(np.median(dark.noise_variance()))
+    kinds = (
+        (Finding.ROW_NOISE, "rows", bands.row, bands.row_se),
+        (Finding.COLUMN_NOISE, "columns", bands.column, bands.column_se),
+    )
+    return [
+        CalibrationWarning(
+            name,
+            f"{lines} move as a whole from frame to frame by {np.sqrt(square) / gain:.2g} e- rms "
+            f"({np.sqrt(square / own):.0%} of a pixel's noise): the noise of neighbours is not "
+            "independent, and scores of dark scenes are too low by it. Try another readout mode",
+        )
+        for name, lines, square, error in kinds
+        if square > max(BAND_SIGMAS * error, LEAST_BAND_SHARE * own)
+    ]
+
+
+def check_follows_light(levels: Sequence[LevelMoments], offset: np.ndarray) -> None:
+    """Refuse levels of known light whose signal does not grow with it.
+
+    Raises
+    ------
+    AutomaticGain
+        If the signal falls where light grows, or grows less than its square root.
+    """
+    known = [level for level in levels if not isinstance(level.light, str)]
+    doses = np.asarray([level.exposure_s * float(level.light) for level in known])
+    signals = np.asarray([float(np.mean(level.mean - offset)) for level in known])
+    if len(known) < LEAST_FOR_SLOPE or signals.min() <= 0 or doses.max() < 1.5 * doses.min():
+        return
+    order = np.argsort(doses)
+    doses, signals = doses[order], signals[order]
+    slope = float(np.polyfit(np.log(doses), np.log(signals), 1)[0])
+    falls = signals[1:] < 0.95 * signals[:-1]
+    if slope > LEAST_SLOPE and not (falls & (doses[1:] > 1.02 * doses[:-1])).any():
+        return
+    raise AutomaticGain(
+        f"{doses[-1] / doses[0]:.3g} times the light gives {signals[-1] / signals[0]:.3g} times "
+        f"the signal, {'falling in between' if falls.any() else 'which is no sensor'}: the camera "
+        "changes gain or exposure by itself, or the levels' light is not what was said. Switch "
+        "auto-gain and auto-exposure off, and take the frames again"
+    )
 
 
 def check_common(level: LevelMoments, *, signal: float, gain: float) -> list[CalibrationWarning]:

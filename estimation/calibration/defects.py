@@ -73,11 +73,19 @@ def find_telegraph(dark: LevelMoments, *, gain: float, offset: np.ndarray) -> np
     return found & (dark.variance > 0)
 
 
-def find_interpolated(dark: LevelMoments, brightest: LevelMoments) -> np.ndarray:
+def find_interpolated(dark: LevelMoments, lit: Sequence[LevelMoments]) -> np.ndarray:
     """Return pixels the camera seems to replace by the mean of their neighbours, bool map.
 
-    Such a pixel has their mean in dark and in light, and a fraction of their variance. Cameras do
-    it to hot pixels; the pixels are no longer independent, and their noise is not their own.
+    Such a pixel has their mean in dark and in light, and a fraction of their variance in both: in
+    the dark alone, a quiet pixel among noisier ones has that, too. Cameras do it to hot pixels; the
+    pixels are no longer independent, and their noise is not their own.
+
+    Parameters
+    ----------
+    dark
+        With most frames.
+    lit
+        Usable levels, the brightest last.
     """
     none = np.zeros(dark.mean.shape, bool)
     if dark.frames < LEAST_INTERPOLATION_FRAMES or min(dark.mean.shape) < 3:
@@ -86,7 +94,9 @@ def find_interpolated(dark: LevelMoments, brightest: LevelMoments) -> np.ndarray
     # of the median, as one noisy neighbour would make many pixels look quiet
     usual = np.median(_sides(dark.variance), axis=0)
     found = dark.variance < INTERPOLATED_VARIANCE * usual
-    for level in (dark, brightest):
+    variance = np.sum([level.freedom * level.noise_variance() for level in lit], axis=0)
+    found &= variance < INTERPOLATED_VARIANCE * np.median(_sides(variance), axis=0)
+    for level in (dark, lit[-1]):
         around = _sides(level.mean).mean(axis=0)
         # half a count for the rounding, and for truncation; else the same numbers are averaged
         found &= np.abs(level.mean - around) < 0.6

@@ -25,5 +25,9 @@ class CodesMissing(CalibrationRefused):
     """Counts come in steps above 1 ADU (left-shifted data): every entropy would be wrong."""
 
 
+class AutomaticGain(CalibrationRefused):
+    """The signal does not follow the light: auto-gain or auto-exposure is on."""
+
+
 class GainNotFound(CalibrationRefused):
     """The variance does not grow with the mean as shot noise does."""

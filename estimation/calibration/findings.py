@@ -30,6 +30,10 @@ class Finding(StrEnum):
     GAIN_UNCERTAIN = "gain_uncertain"
     PIXEL_INTERPOLATION = "pixel_interpolation"
     TELEGRAPH_PIXELS = "telegraph_pixels"
+    GLITCH_FRAMES = "glitch_frames"
+    ROW_NOISE = "row_noise"
+    COLUMN_NOISE = "column_noise"
+    SAMPLE_IN_VIEW = "sample_in_view"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Sources: reference/noise.md sections 1 and 3; EMVA Standard 1288 for the scalars
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from estimation.calibration.findings import (
     Finding,
     merge_alike,
 )
-from estimation.calibration.flats import excess_spread, linearity_error
+from estimation.calibration.flats import Linearity, excess_spread, fit_linearity
 from estimation.calibration.levels import Choice, choose_levels
 from estimation.calibration.maps import Maps
 from estimation.calibration.moments import LevelMoments
@@ -62,6 +63,7 @@ def fit_levels(
         second_gain_adu=second_gain_adu,
     )
     line, points = _curve(choice, darks, means, good=~stuck)
+    checks.check_follows_light(choice.levels, means.offset)
     noisiest = _noisy(darks, means, line.gain)
     line, points = _curve(choice, darks, means, good=~stuck & ~noisiest)
     if not line.gain > 3 * line.gain_se:
@@ -78,20 +80,40 @@ def fit_levels(
             f"all {maps.good.size} pixels are dead, stuck or switching; look at the frames, and "
             "give a region that sees light"
         )
-    linearity = linearity_error(
+    linearity = fit_linearity(
         choice.levels,
         means,
-        good=maps.good,
+        good=maps.good & np.all(choice.masks, axis=0),  # the same pixels, clear in every level
         lowest_adu=0.05 * (choice.saturation or 2.0**bit_depth),
+        offset_error=maps.common_offset_se,
     )
     steadiest = max(darks, key=lambda dark: dark.frames)
-    interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels[-1])))
+    interpolated = int(np.count_nonzero(find_interpolated(steadiest, choice.levels)))
+    found += [*checks.check_glitches(levels), *checks.check_bands(steadiest, gain)]
     found += [*dark_warnings, *lit_warnings, *choice.warnings]
     found += level_warnings(darks, choice, means, line.gain)
     found += checks.check_fit(line, points) + checks.check_coupling(coupling)
     found += support_warnings(darks, lit, maps, interpolated, linearity, second_gain_adu)
     found = merge_alike(found)
-    return _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
+    result = _result(maps, line, points, choice, coupling, linearity, found, bit_depth=bit_depth)
+    return replace(result, **_band_noise(steadiest, gain))
+
+
+def _band_noise(dark: LevelMoments, gain: float) -> dict[str, float]:
+    """Return the noise of rows and columns with errors, e- rms, 0 where it does not show."""
+    bands, found = dark.bands, {}
+    if bands is None:
+        return {}
+    lines = {"row": dark.mean.shape[0], "column": dark.mean.shape[1]}
+    for name, n_lines in lines.items():
+        square, error = getattr(bands, name), getattr(bands, f"{name}_se")
+        own = max(square, 0.0) * np.sqrt(3 / (dark.pairs * n_lines))
+        rms = np.sqrt(max(square, 0.0))
+        error = np.hypot(error, own)
+        found[f"{name}_noise"] = float(rms / gain)
+        # where nothing shows, what could hide in the error
+        found[f"{name}_noise_se"] = float(min(error / (2 * rms or 1e-12), np.sqrt(error)) / gain)
+    return found
 
 
 def _darks(levels: Sequence[LevelMoments]) -> list[LevelMoments]:
@@ -161,7 +183,7 @@ def _result(
     points: tuple[Point, ...],
     choice: Choice,
     coupling: Coupling | None,
-    linearity: float | None,
+    linearity: Linearity | None,
     warnings: Sequence[CalibrationWarning],
     *,
     bit_depth: int,
@@ -190,10 +212,12 @@ def _result(
         defects=maps.defects,
         prnu=excess_spread(responsivity.values[good], responsivity.errors[good]),
         dsnu=excess_spread(maps.means.offset[good], maps.offset_se[good]) / maps.gain,
-        linearity_error=linearity,
+        linearity_error=None if linearity is None else linearity.error,
+        linearity_error_se=None if linearity is None else linearity.standard_error,
         saturation=choice.saturation,
         dynamic_range=dynamic_range,
         correlation=None if coupling is None else coupling.correlation,
+        correlation_se=None if coupling is None else coupling.correlation_se,
         curve=points,
         curve_residuals=line.residuals,
         warnings=tuple(warnings),

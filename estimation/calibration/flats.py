@@ -15,6 +15,14 @@ LEAST_FOR_LINEARITY = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class Linearity:
+    """Largest relative deviation from a line, and the standard error of that level's."""
+
+    error: float
+    standard_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Responsivity:
     """Relative responsivity (mean 1 over the good pixels) and its pixel-to-pixel error, maps."""
 
@@ -53,29 +61,45 @@ def excess_spread(values: np.ndarray, errors: np.ndarray) -> float:
     return float(np.sqrt(max(0.0, np.var(values, ddof=1) - np.mean(np.square(errors)))))
 
 
-def linearity_error(
-    levels: Sequence[LevelMoments], means: DarkMeans, *, good: np.ndarray, lowest_adu: float
-) -> float | None:
+def fit_linearity(
+    levels: Sequence[LevelMoments],
+    means: DarkMeans,
+    *,
+    good: np.ndarray,
+    lowest_adu: float,
+    offset_error: float,
+) -> Linearity | None:
     """Return the largest relative deviation from the line of signal on exposure x flux.
+
+    Its error is that of the level's mean: how far frame means scatter (noise and lamp), and
+    `offset_error`, ADU, of all pixels together. Only `good` pixels count: the same in every level.
 
     Levels of known flux are one series; levels of one label and several exposures are another. The
     line minimises relative residuals (EMVA 1288, linearity). None if no series has 3 levels.
     """
-    series: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, list[tuple[float, float, float]]] = {}
+    if not good.any():
+        return None
     for level in levels:
         signal = float((level.mean - means.at(level.exposure_s))[good].mean())
         if signal >= lowest_adu:
             known = not isinstance(level.light, str)
             dose = level.exposure_s * (float(level.light) if known else 1.0)
-            series.setdefault("" if known else f"={level.light}", []).append((dose, signal))
-    errors = [e for points in series.values() if (e := _largest_deviation(points)) is not None]
-    return max(errors) if errors else None
+            series.setdefault("" if known else f"={level.light}", []).append((
+                dose,
+                signal,
+                float(np.hypot(np.sqrt(level.common / level.frames), offset_error)) / signal,
+            ))
+    found = [e for points in series.values() if (e := _largest_deviation(points)) is not None]
+    return max(found, key=lambda one: one.error) if found else None
 
 
-def _largest_deviation(points: Sequence[tuple[float, float]]) -> float | None:
-    dose, signal = np.asarray(points).T
+def _largest_deviation(points: Sequence[tuple[float, float, float]]) -> Linearity | None:
+    dose, signal, relative_error = np.asarray(points).T
     if len(points) < LEAST_FOR_LINEARITY or np.unique(dose).size < LEAST_FOR_LINEARITY:
         return None
     slope, intercept = np.polyfit(dose, signal, 1, w=1.0 / signal)
     model = intercept + slope * dose
-    return float(np.max(np.abs(signal - model) / np.abs(model)))
+    deviation = np.abs(signal - model) / np.abs(model)
+    worst = int(np.argmax(deviation))
+    return Linearity(error=float(deviation[worst]), standard_error=float(relative_error[worst]))

@@ -15,6 +15,23 @@ import numpy as np
 
 from estimation.calibration.sums import LevelSums, sampled_counts
 
+LEAST_LINES = 8
+"""Rows and columns below which their noise is not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bands:
+    """Variance over frames of what a row, and a column, does as a whole, ADU^2.
+
+    Above what the pixels' own noise makes of a mean; `row_se` and `column_se` are its errors where
+    there is nothing else. 3-D noise: frames x rows x columns, analysis of variance.
+    """
+
+    row: float
+    row_se: float
+    column: float
+    column_se: float
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevelMoments:
@@ -30,6 +47,10 @@ class LevelMoments:
         The same two of the frame mean, ADU^2 (numbers).
     neighbours
         Covariances of successive differences / 2 at `sums.LAGS`, ADU^2, None without pairs.
+    outliers, repeated
+        Frames that were left out.
+    bands
+        Noise of rows and columns, None without pairs.
     skew, kurtosis
         Third central moment, and fourth cumulant, ADU^3, ADU^4; darks only.
     """
@@ -47,6 +68,9 @@ class LevelMoments:
     neighbour_pairs: float
     zeros: int
     tops: int
+    outliers: int = 0
+    repeated: int = 0
+    bands: Bands | None = None
     skew: np.ndarray | None = None
     kurtosis: np.ndarray | None = None
     uses_steps: bool = False
@@ -108,6 +132,9 @@ def read_moments(sums: LevelSums, *, exposure_s: float, light: float | str) -> L
         neighbour_pairs=float(pairs * sampled_counts(sums.shape)[0]),
         zeros=sums.zeros,
         tops=sums.tops,
+        outliers=sums.outliers,
+        repeated=sums.repeated,
+        bands=_bands(sums) if pairs else None,
         skew=None if higher is None else higher[0].reshape(sums.shape),
         kurtosis=None if higher is None else higher[1].reshape(sums.shape),
     )
@@ -142,3 +169,27 @@ def _neighbours(sums: LevelSums) -> np.ndarray:
     common = sums.sampled_step2 / (sums.pairs * counts[0] ** 2)
     products = [p / (sums.pairs * c) for p, c in zip(sums.lag_products, counts, strict=True)]
     return (np.asarray(products) - common) / 2
+
+
+def _bands(sums: LevelSums) -> Bands | None:
+    """Split the mean square of successive differences into rows, columns and pixels."""
+    pixels = sampled_counts(sums.shape)[0]
+    width = sums.shape[1]
+    rows = pixels // width
+    if min(rows, width) < LEAST_LINES:
+        return None
+    # half a squared step is a variance; mean over pixels, of row means, column means, frame mean
+    pixel = sums.lag_products[0] / (2 * sums.pairs * pixels)
+    row = sums.row_step2 / (2 * sums.pairs * rows * width**2)
+    column = sums.column_step2 / (2 * sums.pairs * width * rows**2)
+    frame = sums.sampled_step2 / (2 * sums.pairs * pixels**2)
+    free = (1 - 1 / rows) * (1 - 1 / width)
+    own = (pixel - row - column + frame) / free
+    # overlapping differences share frames: 3/2 of the variance of independent ones
+    known = np.sqrt(3 / sums.pairs)
+    return Bands(
+        row=(row - frame) / (1 - 1 / rows) - own / width,
+        row_se=own / width * known / np.sqrt(rows),
+        column=(column - frame) / (1 - 1 / width) - own / rows,
+        column_se=own / rows * known / np.sqrt(width),
+    )

@@ -48,6 +48,11 @@ class CalibrationResult:
         Saturation capacity over absolute sensitivity threshold, both in e- (EMVA 1288); or None.
     correlation
         Neighbour correlation of shot noise; None without frames that follow each other.
+    linearity_error_se, correlation_se, row_noise_se, column_noise_se
+        Standard errors of the scalars of those names.
+    row_noise, column_noise
+        What rows and columns do as a whole in the dark, e- rms, pixel noise taken out; None for
+        frames of a few lines, or without frames that follow each other.
     curve, curve_residuals
         Points of the photon-transfer fit, and their relative residuals.
     warnings
@@ -77,6 +82,12 @@ class CalibrationResult:
     curve: tuple[Point, ...]
     curve_residuals: np.ndarray
     warnings: tuple[CalibrationWarning, ...]
+    linearity_error_se: float | None = None
+    correlation_se: float | None = None
+    row_noise: float | None = None
+    row_noise_se: float | None = None
+    column_noise: float | None = None
+    column_noise_se: float | None = None
 
     def warned(self, name: Finding | str) -> bool:
         """Return whether something of this name was noticed."""

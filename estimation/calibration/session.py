@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from estimation.calibration.fitting import fit_levels
+from estimation.calibration.glitches import GlitchFilter
 from estimation.calibration.moments import read_moments
 from estimation.calibration.sums import SCALARS, LevelSums
 from estimation.errors import CalibrationMismatch, InvalidCalibration, InvalidMeasurements
@@ -95,21 +96,47 @@ class SensorCalibration:
         key = _checked_key(exposure_s, light)
         buffer, filled, has_previous = np.empty((0, 0), np.uint16), 0, False
         shape: tuple[int, ...] = self.shape or ()
+        glitches: GlitchFilter | None = None
         try:
             for frame in frames:
                 counts = self._checked(frame, shape)
                 if not buffer.size:
                     shape = counts.shape
                     buffer = np.empty((CHUNK_FRAMES + 1, counts.size), np.uint16)
+                    glitches = GlitchFilter((shape[0], shape[1]))
                 buffer[filled] = counts.reshape(-1)
                 filled += 1
                 if filled == len(buffer):
-                    self._level(key, shape).add(buffer, has_previous=has_previous)
-                    buffer[0] = buffer[-1]
-                    filled, has_previous = 1, True
+                    has_previous = self._add(key, shape, buffer, has_previous, glitches)
+                    filled = int(has_previous)
         finally:
             if filled > has_previous:
-                self._level(key, shape).add(buffer[:filled], has_previous=has_previous)
+                self._add(key, shape, buffer[:filled], has_previous, glitches)
+
+    def _add(
+        self,
+        key: tuple[float, float | str],
+        shape: tuple[int, ...],
+        frames: np.ndarray,
+        has_previous: bool,
+        glitches: GlitchFilter | None,
+    ) -> bool:
+        """Add frames that are sound; leave the last one first, and say whether there is one."""
+        assert glitches is not None  # noqa: S101 - made with the first frame
+        level = self._level(key, shape)
+        outliers, repeated = glitches.judge(frames[int(has_previous) :])
+        level.outliers += int(np.count_nonzero(outliers))
+        level.repeated += int(np.count_nonzero(repeated))
+        left_out = outliers | repeated
+        if left_out.any():
+            sound = np.flatnonzero(np.r_[[True] * has_previous, ~left_out])
+            for place, index in enumerate(sound):  # in place: a copy would cost nine frames
+                frames[place] = frames[index]
+            frames = frames[: len(sound)]
+        if len(frames) > has_previous:
+            level.add(frames, has_previous=has_previous)
+            frames[0] = frames[-1]
+        return len(frames) > 0
 
     def merge(self, other: SensorCalibration) -> Self:
         """Add everything `other` has seen; exact, so that the order never matters.
@@ -249,5 +276,5 @@ def _read_level(archive: Any, index: int, row: dict[str, Any], header: dict[str,
         lag_products=[int(p) for p in row["lag_products"]],
         maps={name: archive[f"{index}_{name}"] for name in names},
         codes=archive[f"{index}_codes"],
-        **{name: int(row["scalars"][name]) for name in SCALARS},
+        **{name: int(row["scalars"].get(name, 0)) for name in SCALARS},
     )

@@ -37,7 +37,10 @@ THREADS = 2
 LAGS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
 """Neighbour offsets (row, column); the other four of the 3 x 3 are their mirror images."""
 
-SCALARS = ("frames", "pairs", "total", "total2", "step2", "sampled_step2", "zeros", "tops")
+SCALARS = (
+    "frames", "pairs", "total", "total2", "step2", "sampled_step2", "row_step2", "column_step2",
+    "zeros", "tops", "outliers", "repeated",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -52,8 +55,12 @@ class LevelSums:
         Sums over frames of T, T^2 and (T_t - T_t-1)^2, with T the sum of all pixels, ADU.
     sampled_step2
         Sum over pairs of the squared sum of differences over the sampled pixels, ADU^2.
+    row_step2, column_step2
+        The same of every sampled row, and of every column over the sampled rows, summed; ADU^2.
     zeros, tops
         Samples at 0 and at the converter's top.
+    outliers, repeated
+        Frames that were left out: black, torn or flashed, and sent twice (`glitches`).
     maps
         uint64 (pixels,): `y1 y2 d2`, for darks also `y3 y4`; modulo 2^64.
     lag_products
@@ -71,8 +78,12 @@ class LevelSums:
     total2: int = 0
     step2: int = 0
     sampled_step2: int = 0
+    row_step2: int = 0
+    column_step2: int = 0
     zeros: int = 0
     tops: int = 0
+    outliers: int = 0
+    repeated: int = 0
     lag_products: list[int] = field(default_factory=lambda: [0] * len(LAGS))
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -139,7 +150,10 @@ class LevelSums:
 
     def _add_neighbours(self, step: np.ndarray) -> None:
         # float64 holds these integers exactly: 2^18 products of 2^32 stay below 2^53
-        self.sampled_step2 += int(step.sum()) ** 2
+        rows, columns = (step.sum(axis=axis).astype(np.int64).reshape(-1) for axis in (2, (0, 1)))
+        self.sampled_step2 += int(rows.sum()) ** 2
+        self.row_step2 += int(rows @ rows)
+        self.column_step2 += int(columns @ columns)
         for index, (row, column) in enumerate(LAGS):
             self.lag_products[index] += int(_lag_product(step, row, column))
 

@@ -9,14 +9,15 @@ import numpy as np
 from estimation.calibration import checks
 from estimation.calibration.darks import DarkMeans
 from estimation.calibration.findings import CalibrationWarning, Defect, Finding
+from estimation.calibration.flats import Linearity
 from estimation.calibration.levels import Choice
 from estimation.calibration.maps import Maps
 from estimation.calibration.moments import LevelMoments
 
 FEW_DARKS = 20
 
-LEAST_INTERPOLATED = 3e-4
-"""Share of pixels that must look interpolated; chance makes up to 1e-4."""
+LEAST_INTERPOLATED = 5e-4
+"""Share of pixels that must look interpolated; chance makes up to 3e-4, in a dim scene."""
 
 
 def level_warnings(
@@ -35,7 +36,7 @@ def support_warnings(
     lit: Sequence[LevelMoments],
     maps: Maps,
     interpolated: int,
-    linearity: float | None,
+    linearity: Linearity | None,
     second_gain_adu: float | None,
 ) -> list[CalibrationWarning]:
     """Return what the frames could not support, with what to add."""
@@ -75,8 +76,8 @@ def support_warnings(
             "fewer than three usable levels of known relative exposure; give `light` as a number, "
             "or one label at three exposures",
         )
-    elif linearity > 0.01:
-        warn(Finding.NOT_LINEAR, f"the signal deviates by {linearity:.1%} from a line")
+    elif linearity.error > 0.01:
+        warn(Finding.NOT_LINEAR, f"the signal deviates by {linearity.error:.1%} from a line")
     if second_gain_adu is not None:
         warn(
             Finding.DUAL_GAIN,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt16
 
-from drivers import FrameLoss
+from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
 from instrument.grid import Positions
@@ -122,6 +122,29 @@ def capture_batch(
             zero_fraction=float(np.mean(counts == 0)),
             captured_at=(started_at, _now()),
         )
+
+
+def capture_repeats(
+    bench: Bench, position: Position, repeats: int, *, stopwatch: Stopwatch
+) -> UInt16[np.ndarray, "repeats height width"]:
+    """Expose `repeats` times on one object, as `capture_batch` does once; nothing moves meanwhile.
+
+    Raises
+    ------
+    InterlockTripped
+        A condition does not hold; the light is off.
+    FrameLoss, DeviceError
+        From the devices.
+    """
+    role = bench.config.objects.stage_grid.role
+    counts = np.empty((repeats, *bench.camera.shape), np.uint16)
+    with bench.illuminated(stopwatch=stopwatch):
+        bench.move_sample(role, position, stopwatch=stopwatch)
+        for index in range(repeats):
+            bench.check_interlocks()
+            with stopwatch.measure("exposure"):
+                counts[index] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,10 @@ class Bench:
             if isinstance(role, LightRole)
         }
 
+    def light_level(self, role: str) -> float:
+        """Level of a light while frames are taken, in its unit: the file's, or the design's."""
+        return self._light_level[role]
+
     def describe(self) -> list[DeviceDescription]:
         """Ask every device what it is, in the order of the roles."""
         return [self.devices[role].describe() for role in self.roles]

@@ -1,78 +1,37 @@
-"""Calibrate the camera on its own bench: darks with the light verified off, then a ladder of light.
+"""Calibrate the camera on its own bench, level by level, from a plan that an interruption survives.
 
-The ladder is chosen from a quick look, so that its top stays below 85 % of saturation (a
-photon-transfer top at 98 % costs 4 % of gain). It climbs by light level where the bench has a
-light, and by exposure where it has none. Levels are saved as they come.
+Frames are added up as they come and never held; after every level the sums are on the disk. Plan
+and sums lie in one file, with the camera they belong to.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from drivers import DeviceError
 from estimation import SensorNoise
-from estimation.calibration import CalibrationResult, SensorCalibration
+from estimation.calibration import (
+    CalibrationResult,
+    CalibrationWarning,
+    Finding,
+    SensorCalibration,
+)
 from instrument.bench.bench import Bench
-from instrument.bench.timing import Stopwatch
+from instrument.bench.calibration_plan import PROTOCOLS, Plan, Protocol, make_plan, step_frames
 
-TOP_FRACTION = 0.85
-BRIGHT_PERCENTILE = 99.9
-LOOK_FRACTION = 0.1
-CAPTURE_TIMEOUT_S = 10.0
+__all__ = ["PROTOCOLS", "OnLevel", "Protocol", "as_noise", "calibrate", "camera_key", "forget"]
 
 OnLevel = Callable[[int, int, str], None]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """How many frames of what.
-
-    Parameters
-    ----------
-    dark_frames
-        At the working exposure: they carry the offset and read-noise maps.
-    dark_exposures
-        Factors of the working exposure for the dark current, `dark_series_frames` at each.
-    levels, frames
-        Steps of the ladder, and frames at each.
-    """
-
-    dark_frames: int
-    dark_exposures: tuple[float, ...]
-    dark_series_frames: int
-    levels: int
-    frames: int
-
-
-PROTOCOLS = {
-    "quick": Protocol(
-        dark_frames=100, dark_exposures=(4.0, 16.0), dark_series_frames=16, levels=12, frames=8
-    ),
-    "full": Protocol(
-        dark_frames=400, dark_exposures=(4.0, 16.0, 64.0), dark_series_frames=32, levels=20,
-        frames=32,
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One level to be captured: how long, under how much light, how often."""
-
-    exposure_ms: float
-    light: float
-    frames: int
-
-    def __str__(self) -> str:
-        return f"{self.light:g} at {self.exposure_ms:g} ms" if self.light else (
-            f"dark at {self.exposure_ms:g} ms"
-        )  # fmt: skip
+SAMPLE_IN_VIEW = (
+    "the bench's sample was in view, so responsivity and PRNU are the sample's and the lamp's, not "
+    "the sensor's, and the scores do without them; for the sensor's own, calibrate on an empty, "
+    "evenly lit field"
+)
 
 
 def calibrate(
@@ -88,7 +47,8 @@ def calibrate(
     protocol
         One of `PROTOCOLS`.
     state
-        File of the frames' sums; levels that it holds already are not captured again.
+        File of the frames' sums, with the plan beside it (`.plan.json`); levels that it holds
+        already are not captured again. The caller removes both (`forget`) when all is well.
     on_level
         Called with steps done, steps in all, and what was captured.
 
@@ -97,21 +57,24 @@ def calibrate(
     estimation.calibration.CalibrationRefused
         The frames do not support a calibration; says what to do.
     DeviceError, InterlockTripped
-        From the bench; the light is off.
+        From the bench; the light is off. Also if `state` is another camera's or protocol's.
     """
-    sums = SensorCalibration(bit_depth=bench.camera.bit_depth)
-    if state is not None and state.exists():
-        sums = SensorCalibration.load(state)
-    steps = plan_steps(bench, protocol)
-    for done, step in enumerate(steps):
-        if sums.levels.get((step.exposure_ms / 1e3, step.light), 0) < step.frames:
-            frames = _capture(bench, step)
-            sums.add(frames, exposure_s=step.exposure_ms / 1e3, light=step.light)
+    plan, sums = _begin(bench, protocol, state)
+    for done, step in enumerate(plan.steps):
+        exposure_s = step.exposure_ms / 1e3
+        if (exposure_s, step.light) not in sums.levels:
+            sums.add(step_frames(bench, step), exposure_s=exposure_s, light=step.light)
             if state is not None:
-                sums.save(state)
-        on_level(done + 1, len(steps), str(step))
+                _save(sums, state)
+        on_level(done + 1, len(plan.steps), str(step))
     bench.camera.set_exposure_ms(bench.camera_role.exposure_ms)
-    return sums.fit()
+    return _with_bench_findings(sums.fit(), plan)
+
+
+def forget(state: Path) -> None:
+    """Remove what an interrupted calibration would go on from."""
+    state.unlink(missing_ok=True)
+    _plan_file(state).unlink(missing_ok=True)
 
 
 def camera_key(bench: Bench) -> dict[str, Any]:
@@ -140,67 +103,63 @@ def as_noise(result: CalibrationResult, bench: Bench, protocol: Protocol) -> Sen
     return replace(result.noise, responsivity=responsivity, exposure_ms=exposure_ms, key=key)
 
 
-def plan_steps(bench: Bench, protocol: Protocol) -> list[Step]:
-    """Darks first, then the ladder from below, its top found by a quick look."""
-    exposure_ms = bench.camera_role.exposure_ms
-    low_ms, high_ms = bench.camera.exposure_limits_ms or (0.0, np.inf)
-    darks = [Step(exposure_ms, 0.0, protocol.dark_frames)]
-    darks += [
-        Step(factor * exposure_ms, 0.0, protocol.dark_series_frames)
-        for factor in protocol.dark_exposures
-        if low_ms <= factor * exposure_ms <= high_ms
-    ]
-    top = _top_of_ladder(bench)
-    fractions = np.linspace(0, 1, protocol.levels + 1)[1:] ** 2  # evenly spaced in noise
-    if bench.lights():
-        ladder = [Step(exposure_ms, round(top * f, 6), protocol.frames) for f in fractions]
-    else:
-        ladder = [
-            Step(max(low_ms, round(top * f, 6)), round(top * f, 6), protocol.frames)
-            for f in fractions
+# ---- plan and sums on the disk
+
+
+def _begin(bench: Bench, protocol: Protocol, state: Path | None) -> tuple[Plan, SensorCalibration]:
+    """Make a plan, or take up the one of an interrupted calibration with its sums."""
+    empty = SensorCalibration(bit_depth=bench.camera.bit_depth)
+    if state is None:
+        return make_plan(bench, protocol), empty
+    header = {
+        "key": camera_key(bench),
+        "bit_depth": bench.camera.bit_depth,
+        "protocol": json.loads(json.dumps(asdict(protocol))),
+    }
+    file = _plan_file(state)
+    if file.exists():
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        if {name: recorded[name] for name in header} != header:
+            differing = ", ".join(name for name in header if recorded[name] != header[name])
+            raise DeviceError(
+                f"{bench.camera.name} (role camera): {state} holds an interrupted calibration of "
+                f"another {differing}; go on with that one, or remove {state} and {file} to start "
+                "afresh"
+            )
+        sums = SensorCalibration.load(state) if state.exists() else empty
+        return Plan.from_plain(recorded["plan"]), sums
+    state.unlink(missing_ok=True)  # sums without a plan cannot be told apart from another bench's
+    plan = make_plan(bench, protocol)
+    _replace(file, lambda path: path.write_text(json.dumps({**header, "plan": plan.as_plain()})))
+    return plan, empty
+
+
+def _plan_file(state: Path) -> Path:
+    return state.with_suffix(".plan.json")
+
+
+def _save(sums: SensorCalibration, state: Path) -> None:
+    _replace(state, sums.save)
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside `path`, then rename: a kill leaves the old file or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    partial.replace(path)
+
+
+# ---- what the frames cannot know
+
+
+def _with_bench_findings(result: CalibrationResult, plan: Plan) -> CalibrationResult:
+    """Add what only the bench knows: the sample in view, and light too weak to overexpose."""
+    found = [*result.warnings, CalibrationWarning(Finding.SAMPLE_IN_VIEW, SAMPLE_IN_VIEW)]
+    if plan.not_overexposed is not None:
+        found = [
+            CalibrationWarning(warning.name, plan.not_overexposed)
+            if warning.name == Finding.SATURATION_NOT_REACHED
+            else warning
+            for warning in found
         ]
-    return darks + ladder
-
-
-def _top_of_ladder(bench: Bench) -> float:
-    """Light level, or exposure in ms, at which bright pixels reach 85 % of saturation."""
-    full_adu = 2**bench.camera.bit_depth - 1
-    exposure_ms = bench.camera_role.exposure_ms
-    lights = bench.lights()
-    highest = next(iter(lights.values())).limits[1] if lights else _longest_ms(bench)
-    look = LOOK_FRACTION * highest if lights else exposure_ms
-    dark_adu = float(np.median(_capture(bench, Step(exposure_ms, 0.0, 2))))
-    bright = _capture(bench, Step(exposure_ms if lights else look, look, 2))
-    signal_adu = float(np.percentile(bright, BRIGHT_PERCENTILE)) - dark_adu
-    if signal_adu <= 0:
-        raise DeviceError(
-            f"{bench.camera.name} (role camera): no light reaches the camera at {look:g}; open the "
-            "shutter, or raise exposure_ms"
-        )
-    return min(highest, look * (TOP_FRACTION * full_adu - dark_adu) / signal_adu)
-
-
-def _longest_ms(bench: Bench) -> float:
-    limits = bench.camera.exposure_limits_ms
-    return limits[1] if limits else 100 * bench.camera_role.exposure_ms
-
-
-def _capture(bench: Bench, step: Step) -> np.ndarray:
-    """Frames of one step, (frames, height, width); dark ones only with the light verified off."""
-    bench.camera.set_exposure_ms(step.exposure_ms)
-    with _light(bench, step):
-        return bench.camera.capture(step.frames, timeout_s=CAPTURE_TIMEOUT_S)
-
-
-@contextlib.contextmanager
-def _light(bench: Bench, step: Step) -> Iterator[None]:
-    lit = [role for role, light in bench.lights().items() if light.is_on()]
-    if lit:
-        raise DeviceError(f"{', '.join(lit)}: still on, the light was to be off between levels")
-    if not step.light or not bench.lights():
-        yield
-        return
-    first, *others = bench.lights()
-    levels = {first: step.light, **dict.fromkeys(others, 0.0)}
-    with bench.illuminated(stopwatch=Stopwatch(), levels=levels):
-        yield
+    return replace(result, warnings=tuple(found))

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from estimation import SensorNoise
 from estimation.calibration import CalibrationResult
-from instrument.bench.calibration import PROTOCOLS, OnLevel, as_noise, calibrate
+from instrument.bench.calibration import PROTOCOLS, OnLevel, as_noise, calibrate, forget
 from instrument.bench.connect import connect
 from instrument.bench.safety import Unsafe, signals_raise
 from instrument.config import Config
@@ -63,5 +63,5 @@ def calibrate_bench(
             raise
         unsafe = bench.close()
     noise.save(output)
-    state.unlink(missing_ok=True)
+    forget(state)
     return Calibration(result, noise, unsafe)

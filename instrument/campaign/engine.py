@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from instrument.campaign.scoring import (
     load_noise,
     score_batch,
 )
+from instrument.campaign.self_check import When, check_noise, checked_event
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
 from instrument.search.confirm import Decision
@@ -49,6 +50,7 @@ MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
 )
+Captured = TypeVar("Captured")
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
@@ -109,9 +111,10 @@ class Campaign:
         }
         self._has_contenders = self._plan.contenders is not None
         self._last_live_s = 0.0
+        self._is_noise_checked = False
 
     def run(self) -> Outcome:
-        """Run to the end of the plan, or until `stop` is set.
+        """Run to the end of the plan, or until `stop` is set, between two checks of the noise.
 
         Raises
         ------
@@ -138,9 +141,13 @@ class Campaign:
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
             else:
+                self._check_noise("start", self.space.start)
                 self._run_trial(number, proposal, row, propose_s=time.perf_counter() - started_s)
             number += 1
-        return self.outcome()
+        outcome = self.outcome()
+        if self._is_noise_checked:  # a run that was only replayed leaves the bench alone
+            self._check_noise("end", outcome.best_design or self.space.start)
+        return outcome
 
     # ---- one trial
 
@@ -222,7 +229,31 @@ class Campaign:
             on_frame=lambda index, frame: self._show(number, index, frame),
         )
 
-    def _when_interlocks_allow(self, expose: Callable[[], Batch]) -> Batch:
+    def _check_noise(self, when: When, design: Design) -> None:
+        """Compare repeats of one scene with the calibration: before the first new trial, and last.
+
+        A resumed run is a new session on the bench, and checks again.
+        """
+        is_done = when == "start" and self._is_noise_checked
+        if is_done or not self._config.safety.self_check_repeats:
+            return
+        record = self._when_interlocks_allow(
+            lambda: check_noise(
+                self._bench,
+                self._noise,
+                design,
+                self._positions[0],
+                space=self.space,
+                when=when,
+                trials=len(self._bits_per_pixel),
+            )
+        )
+        self._is_noise_checked = True
+        earlier = self._ledger.meta().get("self_checks", [])
+        self._ledger.set_meta("self_checks", [*earlier, record])
+        self._bus.emit(checked_event(record))
+
+    def _when_interlocks_allow(self, expose: Callable[[], Captured]) -> Captured:
         """Expose; where an interlock pauses, wait in the dark for it to hold again."""
         while True:
             try:

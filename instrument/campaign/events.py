@@ -81,6 +81,25 @@ class TrialScored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseChecked(Event):
+    """Repeats of a static scene were compared with the calibrated noise.
+
+    `when` is `start` or `end` of the campaign; `text` says what came of it, with the remedy; the
+    numbers are in the ledger.
+    """
+
+    when: str
+    text: str
+    is_alarm: bool
+
+    @property
+    def headline(self) -> str:
+        """The whole in one line for people."""
+        verdict = "ALARM" if self.is_alarm else "self-check"
+        return f"{verdict}, noise at the {self.when} of the run: {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
     """Something the person at the bench should read."""
 

@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from drivers import DeviceError
+from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
@@ -216,6 +217,8 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
     result = calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
     as_noise(result, bench, protocol).save(path)
     for warning in result.warnings:
+        if warning.name == Finding.SAMPLE_IN_VIEW:
+            continue  # as it should be here, and nothing that the scores use
         bus.emit(Notice(text=f"calibration: {warning}"))
     bus.emit(
         Notice(

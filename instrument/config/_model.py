@@ -16,6 +16,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_validator,
     model_validator,
 )
 
@@ -302,13 +303,31 @@ class SearchConfig(Section):
     confirm: ConfirmConfig = ConfirmConfig()
 
 
+LEAST_REPEATS = 4  # `estimation.self_check`'s, which would take a second to import
+
+
 class SafetyConfig(Section):
-    """What is refused, and where the bench is left."""
+    """What is refused, what is checked, and where the bench is left.
+
+    `self_check_repeats` frames of one static scene are taken at the start and the end of a run and
+    their noise compared with the calibration; 0 switches that off.
+    """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
     on_saturation: Literal["fail", "mark"] = "fail"
     black_level_tolerance_adu: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    self_check_repeats: int = Field(default=8, ge=0, le=16)
     on_stop: Literal["best", "start", "safe"] = "best"
+
+    @field_validator("self_check_repeats")
+    @classmethod
+    def _enough_repeats(cls, repeats: int) -> int:
+        if 0 < repeats < LEAST_REPEATS:
+            raise ValueError(
+                f"{repeats} repeats say nothing about noise; give {LEAST_REPEATS} to 16, or 0 to "
+                "switch the self-check off"
+            )
+        return repeats
 
 
 class Config(Section):

@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -247,10 +247,12 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
     from instrument.faces.report import write_report
 
     report_file = write_report(ledger.run_dir)
+    self_checks = ledger.meta().get("self_checks", [])
     if as_json:
-        typer.echo(json.dumps(_summary(result), allow_nan=False))
+        typer.echo(json.dumps(_summary(result, self_checks), allow_nan=False))
     elif not quiet:
         _print_summary(result, report_file)
+    _say_alarms(self_checks)
     if result.unsafe:
         raise typer.Exit(UNSAFE)
     if result.status == "aborted":
@@ -261,7 +263,7 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
         raise typer.Exit(FAILED)
 
 
-def _summary(result: RunResult) -> dict[str, Any]:
+def _summary(result: RunResult, self_checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     outcome = result.outcome
     best = None
     if outcome is not None and outcome.best_design is not None:
@@ -283,6 +285,7 @@ def _summary(result: RunResult) -> dict[str, Any]:
     }
     if result.truth is not None:
         summary["truth"] = result.truth
+    summary["self_checks"] = list(self_checks)
     return summary
 
 
@@ -302,6 +305,15 @@ def _print_summary(result: RunResult, report_file: Path) -> None:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
         console.print(f"the simulator knows: {facts}", highlight=False)
     console.print(f"report: {report_file}", highlight=False, soft_wrap=True)
+
+
+def _say_alarms(self_checks: Sequence[dict[str, Any]]) -> None:
+    """Say last what must not scroll away: noise that is not the calibrated one."""
+    for check in self_checks:
+        if check["is_alarm"]:
+            _say(
+                f"ALARM: noise at the {check['when']} of the run: {check['text']}", style="bold red"
+            )
 
 
 @contextmanager

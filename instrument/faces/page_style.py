@@ -128,9 +128,18 @@ def environment(templates: Path) -> Environment:
         lstrip_blocks=True,
     )
     rendering.filters.update(
-        duration=_duration, plain=_plain, moment=_moment, words=lambda text: text.replace("_", " ")
+        duration=_duration,
+        plain=_plain,
+        moment=_moment,
+        sentence=as_sentence,
+        words=lambda text: text.replace("_", " "),
     )
     return rendering
+
+
+def as_sentence(text: str) -> str:
+    """Return words with a capital at the front and a stop at the end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _duration(seconds: float | None) -> str:

@@ -24,6 +24,7 @@ from instrument.campaign.events import (
     CampaignStarted,
     Event,
     FrameCaptured,
+    NoiseChecked,
     Notice,
     TrialScored,
     TrialStarted,
@@ -70,6 +71,11 @@ class ProgressBar:
                 pass
             case TrialScored():
                 self._scored(event)
+            case NoiseChecked():
+                style = "bold red" if event.is_alarm else "dim"
+                self._progress.console.print(
+                    event.headline, style=style, markup=False, highlight=False
+                )
             case Notice():
                 self._progress.console.print(f"[yellow]{event.text}[/]", highlight=False)
             case CampaignEnded():
@@ -128,6 +134,10 @@ def calibration_table(result: CalibrationResult) -> Table:
     table.add_row("read noise, rms", f"{np.sqrt(np.mean(read**2)):.3f}", "e- rms")
     if result.dark_current is not None:
         table.add_row("dark current, median", f"{np.median(result.dark_current):.3g}", "e-/s")
+    if result.saturation is not None:
+        table.add_row("saturation", f"{result.saturation:.0f}", "ADU")
+    if result.dynamic_range is not None:
+        table.add_row("dynamic range", f"{20 * np.log10(result.dynamic_range):.1f}", "dB")
     table.add_row("pixels with a defect", f"{int((result.defects != 0).sum())}", "")
     return table
 

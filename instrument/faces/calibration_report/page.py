@@ -202,6 +202,9 @@ def _maps(result: CalibrationResult, is_sample_in_view: bool) -> list[dict[str, 
         _map("offset", result.offset, result.offset_se, "ADU"),
         _map("read noise", result.read_noise, result.read_noise_se, f"{electron} rms"),
     ]
+    if result.gain_map is not None:
+        scatter = np.full_like(result.gain_map, result.gain_se)
+        maps.append(_map("gain", result.gain_map, scatter, f"ADU/{electron}"))
     if result.dark_current is not None and result.dark_current_se is not None:
         maps.append(
             _map("dark current", result.dark_current, result.dark_current_se, f"{electron}/s")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from estimation.calibration import CalibrationResult, CalibrationWarning, Defect, Finding, Point
 from estimation.calibration.findings import UNUSABLE
+from instrument.faces.page_style import as_sentence
 
 Map = NDArray[np.float64]
 
@@ -76,11 +77,6 @@ def grouped_warnings(
     for warning in warnings:
         sentences[warning.name].append(as_sentence(warning.sentence))
     return sorted(sentences.items(), key=lambda group: group[0] in _NOT_MEASURED)
-
-
-def as_sentence(text: str) -> str:
-    """Return words with a capital at the front and a stop at the end."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def reason(result: CalibrationResult, name: Finding, otherwise: str) -> str:
@@ -313,9 +309,12 @@ def _spatial(result: CalibrationResult, is_sample_in_view: bool) -> list[Quantit
             se=prnu_se, remark="holds the sample and the illumination: not the sensor's own"
             if is_sample_in_view else "holds the shading of the illumination",
         ),
+        *_line_noise(result),
+        *_gain_spread(result),
         Quantity(
             name="linearity error", symbol="LE", unit="%",
             value=None if linearity is None else 100 * linearity,
+            se=_percent(result.linearity_error_se),
             remark="largest deviation from a line" if linearity is not None else reason(
                 result, Finding.LINEARITY_UNKNOWN, "not measured"
             ),
@@ -323,6 +322,7 @@ def _spatial(result: CalibrationResult, is_sample_in_view: bool) -> list[Quantit
         Quantity(
             name="neighbour correlation of the shot noise", symbol="", unit="%",
             value=None if neighbours is None else 100 * neighbours,
+            se=_percent(result.correlation_se),
             remark="" if neighbours is not None else "no frames that follow each other came",
         ),
         Quantity(
@@ -330,6 +330,41 @@ def _spatial(result: CalibrationResult, is_sample_in_view: bool) -> list[Quantit
             remark="needs an absolute photon flux; information in electrons does not",
         ),
     ]  # fmt: skip
+
+
+def _line_noise(result: CalibrationResult) -> list[Quantity]:
+    """Return what whole rows and columns do in the dark, where frames could tell."""
+    lines = (
+        ("row", result.row_noise, result.row_noise_se),
+        ("column", result.column_noise, result.column_noise_se),
+    )
+    return [
+        Quantity(
+            name=f"temporal {name} noise", symbol="", unit="e-", value=value, se=se,
+            remark="beyond what independent pixels make of a mean",
+        )
+        for name, value, se in lines if value is not None
+    ]  # fmt: skip
+
+
+def _gain_spread(result: CalibrationResult) -> list[Quantity]:
+    """Return the spread of the gain over pixels where the frames carried a map of it."""
+    if result.gain_map is None:
+        return []
+    return [
+        Quantity(
+            name="spread of the gain over pixels", symbol="", unit="ADU/e-",
+            value=result.gain_spread, se=_spread_error(
+                result.gain_map[usable_pixels(result)], result.gain_spread
+            ),
+            remark="standard deviation, scatter of the estimates taken out; each pixel is used "
+            "with its own",
+        )
+    ]  # fmt: skip
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _capacity_e(result: CalibrationResult) -> float | None:

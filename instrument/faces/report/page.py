@@ -72,6 +72,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
         "phase_gradient": figures.phase_gradient(),
         "frames": _frames(ledger, shown),
         "activities": _activities(trials),
+        "self_checks": meta.get("self_checks", []),
         "devices": [_device(entry, config) for entry in meta.get("devices", [])],
         "settings": {name: config[name] for name in _SETTINGS if name in config},
         "config_yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),

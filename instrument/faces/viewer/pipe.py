@@ -24,6 +24,7 @@ from instrument.campaign.events import (
     CampaignStarted,
     Event,
     FrameCaptured,
+    NoiseChecked,
     Notice,
     TrialScored,
     TrialStarted,
@@ -218,6 +219,8 @@ def message_of(event: Event) -> Message | None:
             return Message(kind="frame", fields=fields, arrays={"frame": event.frame})
         case TrialScored():
             return Message(kind="scored", fields=_score_of(event))
+        case NoiseChecked():
+            return Message(kind="notice", fields={"text": event.headline})
         case Notice():
             return Message(kind="notice", fields={"text": event.text})
         case CampaignEnded():

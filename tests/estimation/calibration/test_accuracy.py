@@ -251,3 +251,48 @@ def test_a_sensor_without_dark_current_gets_none_that_is_negative(make_sensor):
     assert abs(fit.dark_current.mean()) < 0.01  # the map itself is not clipped
     assert fit.noise.dark_current.min() == 0
     assert np.mean(fit.noise.offset - sensor.offsets) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize("darks", [20, 100])
+def test_the_logarithm_of_the_scores_read_noise_has_no_bias(make_sensor, calibrate, darks):
+    sensor = make_sensor(size=128)
+    fit = calibrate(sensor, darks=darks, frames=8).fit()
+    good = ~fit.noise.defects & (sensor.read_noise < 3)
+    errors = np.log(fit.noise.read_noise * fit.gain / (sensor.read_noise * sensor.gain))[good]
+    # without the correction -1/2 (ln - digamma)(nu / 2) = -1 / (2 nu): -.026 and -.005
+    allowed = 4 * errors.std() / np.sqrt(errors.size)
+    assert abs(errors.mean()) < allowed < 1 / (2 * darks)
+
+
+def test_the_error_of_linearity_is_that_of_a_level_s_mean(make_sensor):
+    errors, reported = [], []
+    for seed in range(12):
+        sensor, calibration = make_sensor(size=32, seed=seed), SensorCalibration(bit_depth=12)
+        calibration.add(sensor.frames(400), exposure_s=0.01, light=0.0)
+        for light in (1, 2, 3, 4, 5):
+            frames = sensor.frames(20, mean_e=300 * light, flicker=0.01)
+            calibration.add(frames, exposure_s=0.01, light=float(light))
+        fit = calibration.fit()
+        errors.append(fit.linearity_error)
+        reported.append(fit.linearity_error_se)
+    # the lamp's .01 / sqrt(20) is the whole of it; the worst of five levels is 1.2 times that
+    assert np.mean(reported) == pytest.approx(0.01 / np.sqrt(20), rel=0.15)
+    assert 0.7 < np.mean(errors) / np.mean(reported) < 2
+
+
+def test_a_level_in_which_some_pixels_saturate_says_nothing_of_linearity(make_sensor, calibrate):
+    sensor = make_sensor()
+    shading = np.where(np.arange(sensor.size) < 30, 2.0, 0.3)[:, None]
+    fit = calibrate(sensor, means_e=(200, 400, 600, 800, 1800), frames=8, shading=shading).fit()
+    assert fit.saturation == 4095
+    assert fit.linearity_error < 0.003
+    assert abs(fit.gain / 2.17 - 1) < 4 * fit.gain_se / fit.gain
+
+
+def test_quiet_pixels_of_a_dim_scene_are_not_called_interpolated(make_sensor, calibrate):
+    sensor = make_sensor(size=128)
+    sensor.read_noise *= np.exp(0.15 * np.random.default_rng(5).standard_normal((128, 128)))
+    for seed in range(3):
+        sensor.rng = np.random.default_rng(seed)
+        fit = calibrate(sensor, darks=200, means_e=(20, 40, 80, 160), frames=8).fit()
+        assert not fit.warned("pixel_interpolation")

@@ -6,6 +6,7 @@ from instrument.campaign.events import (
     CampaignEnded,
     CampaignStarted,
     FrameCaptured,
+    NoiseChecked,
     Notice,
     TrialScored,
     TrialStarted,
@@ -21,6 +22,7 @@ PATTERN = (np.arange(128 * 128) % 256).astype(np.uint8).reshape(128, 128)
 
 STARTED = CampaignStarted(run_dir="runs/demo", space=SPACE, trials=6, done=0)
 NOTICE = Notice(text="the lamp was late")
+ALARM = NoiseChecked(when="end", text="quieter than calibrated", is_alarm=True)
 ENDED = CampaignEnded(status="finished", text="done.")
 
 

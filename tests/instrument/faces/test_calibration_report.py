@@ -208,6 +208,31 @@ def test_the_error_of_nonuniformity_counts_outliers():
     assert quantity(made(offset=offset, dsnu=0.5), "DSNU").se == pytest.approx(expected)
 
 
+def test_linearity_correlation_and_noise_of_lines_have_their_errors():
+    result = made(
+        linearity_error_se=0.001, correlation_se=0.0002, row_noise=0.3, row_noise_se=0.01,
+        column_noise=None,
+    )  # fmt: skip
+    table = summary.emva_table(result, is_sample_in_view=False)
+    written = {row.name: (row.value, row.se) for row in table}
+    assert written["linearity error"] == pytest.approx((0.4, 0.1))
+    assert written["neighbour correlation of the shot noise"] == pytest.approx((0.1, 0.02))
+    assert written["temporal row noise"] == (0.3, 0.01)
+    assert "temporal column noise" not in written
+
+
+def test_a_gain_map_is_drawn_with_its_spread(tmp_path):
+    plain = summary.emva_table(made(gain_map=None), is_sample_in_view=False)
+    assert not any("spread of the gain" in row.name for row in plain)
+    amplifiers = np.where(np.arange(SHAPE[1]) < 8, 1.9, 2.1) * np.ones(SHAPE)
+    result = made(gain_map=amplifiers, gain_spread=0.1)
+    assert "spread of the gain over pixels" in text_of(page_of(result, tmp_path))
+    table = summary.emva_table(result, is_sample_in_view=False)
+    (row,) = (row for row in table if "spread of the gain" in row.name)
+    # two values: the fourth moment is the square of the variance, so the spread has no error
+    assert (row.value, row.se) == (0.1, pytest.approx(0.0, abs=1e-6))
+
+
 def test_what_is_missing_is_shown_with_the_reason(tmp_path):
     text = text_of(page_of(unsupported(), tmp_path))
     assert "dark current \N{EN DASH} Darks have one exposure." in text

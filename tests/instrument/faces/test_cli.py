@@ -72,6 +72,20 @@ def test_a_run_may_calibrate_its_camera_first(tmp_path):
     assert SensorNoise.load(tmp_path / "run" / "noise.npz").gain == pytest.approx(2.17, rel=0.01)
 
 
+def test_a_wrong_calibration_is_an_alarm_in_terminal_and_document_and_loses_nothing(tmp_path):
+    wrong = [*SHORT, "--set", "noise={gain: 3.0, offset: 100, read_noise: 1.3}"]
+    finished = infoloop("demo", "--output", tmp_path / "run", "--json", *wrong)
+    assert finished.returncode == 0, finished.stderr
+    summary = json.loads(finished.stdout)
+    assert [(c["when"], c["is_alarm"]) for c in summary["self_checks"]] == [
+        ("start", True), ("end", True),
+    ]  # fmt: skip
+    # 1/2 log2(2.17 / 3), nearly all of it shot noise
+    assert summary["self_checks"][0]["difference_bits"] == pytest.approx(-0.234, abs=0.02)
+    assert finished.stderr.rstrip().splitlines()[-1].startswith("ALARM: noise at the end of the")
+    assert "alarm" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_finished_run_resumes_to_the_same_result(demo_run):
     folder, finished = demo_run
     again = infoloop("resume", folder, "--json", "--quiet")

@@ -198,6 +198,42 @@ def test_a_misspecified_density_is_told_beside_the_score(run):
     assert "does not fit them well" in text_of(run.report())
 
 
+def self_check(**changes):
+    return {
+        "when": "start", "at": "2026-01-02T03:04:05+00:00", "trials": 0, "is_alarm": False,
+        "repeats": 8, "pixels": 16384, "model_free_bits": 6.942, "calibrated_bits": 6.941,
+        "difference_bits": 0.001, "standard_error": 0.003, "light_change": 0.0,
+        "drift_ratio": 1.0, "is_conclusive": True, "text": "8 repeats agree", **changes,
+    }  # fmt: skip
+
+
+def test_an_alarm_of_the_self_check_heads_the_page_and_its_numbers_are_told(run):
+    alarm = self_check(
+        when="end", trials=4, is_alarm=True, model_free_bits=6.9, calibrated_bits=6.95,
+        difference_bits=-0.05, text="the frames are quieter than calibrated. " + HOSTILE,
+    )  # fmt: skip
+    run.ledger.set_meta("self_checks", [self_check(light_change=0.012), alarm])
+    page = finish(run)
+    text = text_of(page)
+    assert HOSTILE not in page
+    head = text.index("the noise at the end of the run is not the calibrated one")
+    assert head < text.index("Score history")
+    assert "The frames are quieter than calibrated." in text
+    assert re.search(r"start, 0 trials scored .* 6\.9420 6\.9410 \+0\.0010 ± 0\.0030 agrees", text)
+    assert re.search(r"end, 4 trials scored .* 6\.9000 6\.9500 \N{MINUS SIGN}0\.0500.*alarm", text)
+    assert "the light changed by 1.20 % rms" in text
+
+
+def test_a_self_check_that_could_not_be_made_says_why(run):
+    words = {"when": "start", "at": "2026-01-02T03:04:05+00:00", "trials": 0, "is_alarm": False}
+    run.ledger.set_meta("self_checks", [{**words, "text": "all pixels are saturated"}])
+    assert "All pixels are saturated." in text_of(finish(run))
+
+
+def test_a_run_without_a_self_check_says_so(run):
+    assert "The noise was not checked against repeats" in text_of(finish(run))
+
+
 def test_the_page_needs_no_other_file_and_runs_nothing(run):
     page = finish(run)
     assert not re.search(r"<(script|link|iframe|object)\b", page)

@@ -61,6 +61,7 @@ def test_every_event_reaches_the_child_with_its_pixels(start, tmp_path):
         events.frame(0),
         events.scored(0, 2.5),
         events.NOTICE,
+        events.ALARM,
         Event(),  # of no known kind
         events.ENDED,
     ]
@@ -70,7 +71,8 @@ def test_every_event_reaches_the_child_with_its_pixels(start, tmp_path):
     child.wait()
     messages = messages_in(tmp_path / "copy")
     kinds = [message.kind for message in messages]
-    assert kinds == ["started", "trial", "frame", "scored", "notice", "ended"]
+    assert kinds == ["started", "trial", "frame", "scored", "notice", "notice", "ended"]
+    assert messages[5].fields["text"].startswith("ALARM, noise at the end of the run: quieter")
     np.testing.assert_array_equal(messages[1].arrays["slm"], events.PATTERN)
     np.testing.assert_array_equal(messages[2].arrays["frame"], events.FRAME)
     assert messages[3].fields["bits_per_pixel"] == 2.5

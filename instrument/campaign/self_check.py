@@ -1,0 +1,91 @@
+"""The loop's self-check: whether the noise of this bench, now, is what the scores stand on.
+
+Repeats of one static scene, compared with the calibrated noise by `estimation.self_check`. The
+ledger keeps every check; an alarm is said loudly and stops nothing, because the frames are still
+good: a better calibration can score them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from drivers import Position
+from estimation import EstimationError, SensorNoise, check_repeats
+from instrument.bench.acquisition import capture_repeats
+from instrument.bench.bench import Bench
+from instrument.bench.timing import Stopwatch
+from instrument.campaign.events import NoiseChecked
+from instrument.design import Design, DesignSpace
+
+When = Literal["start", "end"]
+
+
+def check_noise(
+    bench: Bench,
+    noise: SensorNoise,
+    design: Design,
+    position: Position,
+    *,
+    space: DesignSpace,
+    when: When,
+    trials: int,
+) -> dict[str, Any]:
+    """Bring the bench to `design`, expose repeats of one object, and compare.
+
+    Parameters
+    ----------
+    bench
+        Connected.
+    noise
+        That the campaign's scores use.
+    design, position, space
+        What is looked at; the light is on only while it is.
+    when, trials
+        Where the campaign is; kept in the record, `trials` also as the seed of the dequantisation.
+
+    Returns
+    -------
+    dict
+        For the ledger: `when`, `at`, `trials`, `text`, `is_alarm`, and the numbers of
+        `estimation.SelfCheck` unless the frames did not allow a comparison.
+
+    Raises
+    ------
+    DeviceError, InterlockTripped
+        From the bench, as in a trial.
+    """
+    stopwatch = Stopwatch()
+    bench.apply(design, space=space, stopwatch=stopwatch)
+    repeats = bench.config.safety.self_check_repeats
+    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch)
+    record: dict[str, Any] = {
+        "when": when,
+        "at": datetime.now(UTC).isoformat(),
+        "trials": trials,
+        "position_um": list(position),
+        "is_alarm": False,
+    }
+    try:
+        check = check_repeats(counts, noise, rng=np.random.default_rng(trials))
+    except EstimationError as error:
+        return {**record, "text": f"the noise could not be checked: {error}"}
+    return {
+        **record,
+        **asdict(check),
+        "difference_bits": check.difference_bits,
+        "is_conclusive": check.is_conclusive,
+        "is_alarm": check.is_alarm,
+        "text": check.sentence,
+    }
+
+
+def checked_event(record: Mapping[str, Any]) -> NoiseChecked:
+    """Return what observers are told of a check."""
+    return NoiseChecked(
+        when=record["when"], text=str(record["text"]), is_alarm=bool(record["is_alarm"])
+    )
