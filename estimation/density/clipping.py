@@ -29,7 +29,7 @@ def check_unclipped(ensemble: Ensemble, name: str) -> None:
     fraction = clipped_fraction(ensemble)
     if fraction > MAX_CLIPPED_FRACTION:
         raise SaturatedMeasurements(
-            f"density {name!r}: {fraction:.1%} of the values are clipped, at most "
+            f"density {name!r}: {fraction:.1%} of the values are saturated, at most "
             f"{MAX_CLIPPED_FRACTION:.1%} may be: a Gaussian takes saturation for a sharp scene; "
             "lower the exposure, or use density='autoregressive'"
         )
