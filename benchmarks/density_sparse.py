@@ -48,8 +48,8 @@ def bead_frames(number: int, rng: np.random.Generator) -> np.ndarray:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few frames and steps, no record")
-    parser.add_argument("--frames", type=int, default=800)
-    parser.add_argument("--steps", type=int, nargs="+", default=[3500, 40000])
+    parser.add_argument("--frames", type=int, default=1200)
+    parser.add_argument("--steps", type=int, nargs="+", default=[3500, 52000])
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--rate", type=float, default=4e-3)
