@@ -1,6 +1,6 @@
 """Noise models: from a count to the entropy that noise alone put into it."""
 
-from estimation.noise.protocol import CalibratedNoise, FixedPattern, NoiseModel
+from estimation.noise.protocol import CalibratedNoise, FixedPattern, NoiseModel, SimulatedNoise
 from estimation.noise.sensor import SensorNoise
 from estimation.noise.simple import GaussianNoise, PoissonNoise
 
@@ -11,4 +11,5 @@ __all__ = [
     "NoiseModel",
     "PoissonNoise",
     "SensorNoise",
+    "SimulatedNoise",
 ]
