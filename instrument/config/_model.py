@@ -157,7 +157,7 @@ class InterlockConfig(Section):
         return self
 
 
-def _either(tags: dict[str, str], default: str) -> Discriminator:
+def either(tags: dict[str, str], default: str) -> Discriminator:
     """Choose a model by the first of the given keys that stands in the file."""
 
     def choose(value: object) -> str:
@@ -169,7 +169,7 @@ def _either(tags: dict[str, str], default: str) -> Discriminator:
 
 MicroManagerConfig = Annotated[
     Annotated[VirtualMicroManager, Tag("virtual")] | Annotated[LoadedMicroManager, Tag("loaded")],
-    _either({"virtual": "virtual"}, "loaded"),
+    either({"virtual": "virtual"}, "loaded"),
 ]
 
 
@@ -263,11 +263,23 @@ class NoiseCalibrate(Section):
     calibrate: Literal["quick", "full"]
 
 
+class NoiseOfPhotons(Section):
+    """Ideal photon counting, for twins: shot noise and nothing else."""
+
+    photons: Literal["counted"]
+
+
+class NoiseOfOneSigma(Section):
+    """Additive Gaussian noise, for twins, in the units of their values."""
+
+    sigma: float = Field(gt=0, allow_inf_nan=False)
+
+
 NoiseConfig = Annotated[
     Annotated[NoiseNumbers, Tag("numbers")]
     | Annotated[NoiseFile, Tag("file")]
     | Annotated[NoiseCalibrate, Tag("calibrate")],
-    _either({"file": "file", "calibrate": "calibrate"}, "numbers"),
+    either({"file": "file", "calibrate": "calibrate"}, "numbers"),
 ]
 
 

@@ -120,7 +120,7 @@ class Lensless(Twin):
         positions[:count] = np.stack([radius * np.sin(turn), radius * np.cos(turn)], axis=1)
         weights = np.zeros(lenslets)
         weights[:count] = 1.0 / count
-        sigma = np.full(lenslets, max(1.0, self.smallest_sigma_px))
+        sigma = np.full(lenslets, self.smallest_sigma_px)
         return {"positions_px": positions, "weights": weights, "sigma_px": sigma}
 
     def projected(self) -> Self:
