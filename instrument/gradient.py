@@ -31,6 +31,9 @@ from instrument.config import (
 if TYPE_CHECKING:
     from estimation.ideal import Candidate, IdealDesign, Progress
 
+LINEAR_RANK = 512
+"""Directions of the objects that the closed form of affine twins keeps."""
+
 TWIN_BIT_DEPTH = 16
 """Of a sensor whose data sheet does not say: wide enough not to clip by surprise."""
 
@@ -81,7 +84,11 @@ def design_by_gradient(
         objects,
         _noise(config),
         seed=search.seed,
-        surrogate=LinearGaussian.of(objects) if search.surrogate == "linear" else search.surrogate,
+        surrogate=(
+            LinearGaussian.of(objects, rank=LINEAR_RANK)
+            if search.surrogate == "linear"
+            else search.surrogate
+        ),
         random_starts=search.random_starts,
         hand_made_starts=search.hand_made_starts,
         steps=search.steps,

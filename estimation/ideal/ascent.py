@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -97,25 +98,34 @@ class Climber:
     patience: int
     smallest_gain: float = 1e-4
 
-    def bits_per_pixel(self, values: Values, objects: Any, *, progress: Any, key: Any) -> Array:
+    def bits_per_pixel(
+        self, values: Values, surrogate: Surrogate, objects: Any, *, progress: Any, key: Any
+    ) -> Array:
         """Return the surrogate information of a design at this share of the annealing."""
         twin = self.twin.with_values(values)
         if isinstance(twin, AnnealedTwin):
             twin = twin.annealed(progress)
-        entropy_nats = self.surrogate.entropy_nats(
-            twin, objects, self.noise, patch=self.patch, key=key
-        )
+        entropy_nats = surrogate.entropy_nats(twin, objects, self.noise, patch=self.patch, key=key)
         noise_bits = cut(self.noise.entropy_at(twin(objects)), self.patch).mean()
         return entropy_nats / np.log(2.0) - noise_bits
 
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Return a step and a validation, both jitted."""
+        """Return a step and a validation, both jitted.
+
+        A surrogate that is a pytree travels as an argument: closed over, its arrays would be
+        constants that the compiler folds for many seconds.
+        """
+        travels = isinstance(self.surrogate, eqx.Module)
+        luggage = self.surrogate if travels else None
         ranges = {n: p.high - p.low for n, p in self.twin.parameters.items()}
 
         @eqx.filter_jit
-        def take_step(values: Any, state: Any, objects: Any, progress: Any, key: Any) -> Any:
+        def take_step(
+            carried: Any, values: Any, state: Any, objects: Any, progress: Any, key: Any
+        ) -> Any:
+            surrogate = carried if travels else self.surrogate
             bits, slopes = jax.value_and_grad(self.bits_per_pixel)(
-                values, objects, progress=progress, key=key
+                values, surrogate, objects, progress=progress, key=key
             )
             uphill = {name: -ranges[name] * slope for name, slope in slopes.items()}
             shares = {name: value / ranges[name] for name, value in values.items()}
@@ -124,10 +134,12 @@ class Climber:
             return bits, self.twin.with_values(moved).projected().values(), state
 
         @eqx.filter_jit
-        def validate(values: Any, objects: Any, key: Any) -> Any:
-            return self.bits_per_pixel(values, objects, progress=jnp.asarray(1.0), key=key)
+        def validate(carried: Any, values: Any, objects: Any, key: Any) -> Any:
+            surrogate = carried if travels else self.surrogate
+            built = jnp.asarray(1.0)
+            return self.bits_per_pixel(values, surrogate, objects, progress=built, key=key)
 
-        return take_step, validate
+        return partial(take_step, luggage), partial(validate, luggage)
 
     def climb(
         self,

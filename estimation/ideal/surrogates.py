@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,8 +100,7 @@ class StationarySurrogate:
         return 0.5 * _LOG_2_PI_E + jnp.log(shot_noise).mean() + 0.5 * log_det.mean() / shots
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearGaussian:
+class LinearGaussian(eqx.Module):
     """Objects of known mean and covariance through a twin that is affine in its objects: no batch.
 
     Of such a twin the covariance of noiseless images is `R^T R`, where a row of `R` is what one
@@ -120,7 +120,11 @@ class LinearGaussian:
 
     @classmethod
     def of(cls, objects: Any, *, rank: int | None = None) -> LinearGaussian:
-        """Measure mean and covariance on many objects, keeping the `rank` largest directions."""
+        """Measure mean and covariance on many objects, keeping the `rank` largest directions.
+
+        A step costs as much as `rank` images. On cells of 2 x 32 x 32 values 400 of 2000 directions
+        give the same bits per pixel within 1e-4.
+        """
         stack = np.asarray(objects, np.float64)
         mean = stack.mean(axis=0)
         rows = (stack - mean).reshape(len(stack), -1) / np.sqrt(len(stack) - 1.0)

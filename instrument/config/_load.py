@@ -90,8 +90,9 @@ def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config
 def find_shipped(name: str) -> Path | None:
     """Path of a file under `configs/`, in a checkout or in an installed wheel, or None."""
     for folder in (_PACKAGE / "shipped_configs", _PACKAGE.parent / "configs"):
-        if (folder / name).is_file():
-            return folder / name
+        for found in (folder / name, folder / "designs" / name):
+            if found.is_file():
+                return found
     return None
 
 

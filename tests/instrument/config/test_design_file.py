@@ -47,6 +47,11 @@ def test_every_shipped_design_file_has_objects_that_its_twin_can_look_at(shipped
     assert objects.shape == (20, *twin.object_shape)
 
 
+def test_a_shipped_design_file_is_found_by_its_name_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_design_config(Path("stations.yaml")).twin.domain == "interferometer"
+
+
 def test_the_command_line_sets_the_seed():
     assert load_design_config(SHIPPED[0], seed=7).search.seed == 7
 
