@@ -36,7 +36,7 @@ from estimation.information import (
     InformationEstimate,
     estimate_information,
 )
-from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
+from estimation.noise import GaussianNoise, InfraredNoise, NoiseModel, PoissonNoise, SensorNoise
 
 __all__ = [
     "AutoregressiveMixture",
@@ -52,6 +52,7 @@ __all__ = [
     "FullGaussian",
     "GaussianNoise",
     "InformationEstimate",
+    "InfraredNoise",
     "InvalidCalibration",
     "InvalidMeasurements",
     "LowerBound",

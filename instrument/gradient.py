@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from estimation import GaussianNoise, PoissonNoise, SensorNoise
+from estimation import GaussianNoise, InfraredNoise, PoissonNoise, SensorNoise
 from instrument.config import (
     ConfigError,
     DesignConfig,
@@ -26,6 +26,7 @@ from instrument.config import (
     NoiseNumbers,
     NoiseOfOneSigma,
     NoiseOfPhotons,
+    NoiseOfThermalCamera,
 )
 
 if TYPE_CHECKING:
@@ -118,12 +119,16 @@ def new_design_dir(output: Path, name: str) -> Path:
     return output / f"{name}-{stamp}"
 
 
-def _noise(config: DesignConfig) -> SensorNoise | PoissonNoise | GaussianNoise:
+def _noise(
+    config: DesignConfig,
+) -> SensorNoise | InfraredNoise | PoissonNoise | GaussianNoise:
     match config.noise:
         case NoiseOfPhotons():
             return PoissonNoise()
         case NoiseOfOneSigma(sigma=sigma):
             return GaussianNoise(sigma)
+        case NoiseOfThermalCamera() as camera:
+            return InfraredNoise(**camera.model_dump())
         case NoiseFile(file=file):
             return SensorNoise.load(file)
         case NoiseNumbers() as numbers:

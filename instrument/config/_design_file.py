@@ -16,6 +16,7 @@ from instrument.config._model import (
     NoiseNumbers,
     NoiseOfOneSigma,
     NoiseOfPhotons,
+    NoiseOfThermalCamera,
     Section,
     either,
 )
@@ -25,8 +26,12 @@ TwinNoise = Annotated[
     Annotated[NoiseNumbers, Tag("numbers")]
     | Annotated[NoiseFile, Tag("file")]
     | Annotated[NoiseOfPhotons, Tag("photons")]
-    | Annotated[NoiseOfOneSigma, Tag("sigma")],
-    either({"file": "file", "photons": "photons", "sigma": "sigma"}, "numbers"),
+    | Annotated[NoiseOfOneSigma, Tag("sigma")]
+    | Annotated[NoiseOfThermalCamera, Tag("thermal")],
+    either(
+        {"file": "file", "photons": "photons", "sigma": "sigma", "residual_pattern": "thermal"},
+        "numbers",
+    ),
 ]
 
 

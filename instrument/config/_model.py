@@ -263,6 +263,19 @@ class NoiseCalibrate(Section):
     calibrate: Literal["quick", "full"]
 
 
+class NoiseOfThermalCamera(Section):
+    """A bright thermal camera, for twins: `residual_pattern` is what two-point correction leaves.
+
+    Gain in ADU/e-, offset in ADU, read noise in e- rms, the pattern relative to the signal.
+    """
+
+    gain: float = Field(gt=0, allow_inf_nan=False)
+    offset: Finite
+    read_noise: float = Field(gt=0, allow_inf_nan=False)
+    residual_pattern: float = Field(ge=0, le=0.1)
+    bit_depth: int = Field(default=14, ge=1, le=32)
+
+
 class NoiseOfPhotons(Section):
     """Ideal photon counting, for twins: shot noise and nothing else."""
 

@@ -18,6 +18,7 @@ from instrument.config._model import (
     NoiseNumbers,
     NoiseOfOneSigma,
     NoiseOfPhotons,
+    NoiseOfThermalCamera,
     VirtualMicroManager,
 )
 
@@ -26,7 +27,7 @@ _ENSEMBLE = (
     "objects: {stage_grid: {count: 40, spacing_um: 120}}"
 )
 _TAGS = {"virtual", "loaded", "numbers", "file", "calibrate"}  # of unions, and below: of kinds
-_TAGS |= {"camera", "slm", "stage", "xy_stage", "light", "photons", "sigma"}
+_TAGS |= {"camera", "slm", "stage", "xy_stage", "light", "photons", "sigma", "thermal"}
 _TAGS |= {*DOMAINS, *KINDS_OF_OBJECTS}
 _DISCRIMINATORS = ("kind", "of", "domain")
 _TAG_OF: dict[type[BaseModel], str] = {
@@ -37,6 +38,7 @@ _TAG_OF: dict[type[BaseModel], str] = {
     NoiseCalibrate: "calibrate",
     NoiseOfPhotons: "photons",
     NoiseOfOneSigma: "sigma",
+    NoiseOfThermalCamera: "thermal",
 }
 _LONGEST_VALUE = 60
 
