@@ -14,7 +14,7 @@ from benchmarks.domains.phase import drive
 from benchmarks.domains.tomography import scan
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-DOMAINS = ("interferometer", "phase", "tomography")
+DOMAINS = ("infrared", "interferometer", "phase", "tomography")
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -293,14 +294,19 @@ class _Scorer:
 
 def expected_electrons(twin: DifferentiableTwin, objects: np.ndarray) -> np.ndarray:
     """Return what the twin expects of many objects, float64, in pieces that fit into memory."""
-    look = jax.jit(lambda part: twin(part))
     piece = max(1, _BYTES_AT_ONCE // (8 * int(np.prod(objects.shape[1:]))))
     with jax.enable_x64(True):
         parts = [
-            np.asarray(look(jnp.asarray(objects[first : first + piece], jnp.float64)))
+            np.asarray(_look(twin, jnp.asarray(objects[first : first + piece], jnp.float64)))
             for first in range(0, len(objects), piece)
         ]
     return np.concatenate(parts).astype(np.float64)
+
+
+@eqx.filter_jit
+def _look(twin: Any, objects: Any) -> Any:
+    """Let the twin be an argument, so that designs of one twin share a compilation."""
+    return twin(objects)
 
 
 def _built(twin: DifferentiableTwin, values: Mapping[str, Any]) -> Any:
