@@ -41,7 +41,7 @@ def main() -> int:
     quick = arguments(__doc__).quick
     fixed = protocol("infrared", is_quick=quick)
     train, validation, tests = (
-        fixed["objects"][part] // (5 if quick else 1) for part in ("train", "validation", "test")
+        fixed["objects"][part] // (3 if quick else 1) for part in ("train", "validation", "test")
     )
     rng = np.random.default_rng(fixed["seeds"]["objects"])
     known = thermal_scenes(train + validation, fixed["field"], rng=rng)
