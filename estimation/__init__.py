@@ -35,7 +35,7 @@ from estimation.errors import (
 )
 from estimation.estimate import InformationEstimate
 from estimation.information import estimate_information
-from estimation.noise import GaussianNoise, NoiseModel, PoissonNoise, SensorNoise
+from estimation.noise import GaussianNoise, InfraredNoise, NoiseModel, PoissonNoise, SensorNoise
 from estimation.self_check import SelfCheck, check_repeats
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "GaussianNoise",
     "Geometry",
     "InformationEstimate",
+    "InfraredNoise",
     "InvalidCalibration",
     "InvalidMeasurements",
     "LowerBound",

@@ -1,6 +1,7 @@
 """Noise models: from a count to the entropy that noise alone put into it."""
 
-from estimation.noise.protocol import CalibratedNoise, FixedPattern, NoiseModel
+from estimation.noise.infrared import InfraredNoise
+from estimation.noise.protocol import CalibratedNoise, FixedPattern, NoiseModel, SimulatedNoise
 from estimation.noise.sensor import SensorNoise
 from estimation.noise.simple import GaussianNoise, PoissonNoise
 
@@ -8,7 +9,9 @@ __all__ = [
     "CalibratedNoise",
     "FixedPattern",
     "GaussianNoise",
+    "InfraredNoise",
     "NoiseModel",
     "PoissonNoise",
     "SensorNoise",
+    "SimulatedNoise",
 ]

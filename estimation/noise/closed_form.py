@@ -104,6 +104,24 @@ def clipped_entropy(bits: Any, room: Any, *, array_module: Any = np, normal_cdf:
     return below * bits - surprise - 0.5 * LOG2_E * room * density
 
 
+def censored_moments(
+    room: Any, variance: Any, *, array_module: Any = np, normal_cdf: Any = ndtr
+) -> tuple[Any, Any]:
+    """Return mean and variance of max(room - error, 0) for a normal error of known `variance`.
+
+    What is left to the top of the converter when `room` is what would be left on average.
+    """
+    sigma = array_module.sqrt(variance)
+    # Beyond 8 sigma nothing is clipped, or all: squares of the room would only cost digits.
+    near = array_module.clip(room / sigma, -8.0, 8.0)
+    below = normal_cdf(near)
+    density = array_module.exp(-0.5 * near * near) / float(np.sqrt(2.0 * np.pi))
+    mean = near * below + density
+    second = (near * near + 1.0) * below + near * density
+    left_over = array_module.where(room > 8.0 * sigma, room - 8.0 * sigma, 0.0)
+    return sigma * mean + left_over, variance * array_module.maximum(second - mean**2, 0.0)
+
+
 def clipping_correction(room: np.ndarray) -> np.ndarray:
     """Return what to add to `g`, bits, for a count `room` sigma below the top; 0 at 6 and more.
 

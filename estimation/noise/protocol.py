@@ -61,6 +61,19 @@ class NoiseModel(Protocol):
 
 
 @runtime_checkable
+class SimulatedNoise(NoiseModel, Protocol):
+    """A noise model to draw from, and to differentiate, where the mean is known (a twin)."""
+
+    def sample(self, mean: Any, rng: np.random.Generator, /) -> np.ndarray:
+        """Draw values around known means, same shape."""
+        ...
+
+    def moments_at(self, mean: Any, /) -> tuple[Any, Any]:
+        """Return mean and variance of dequantised values at known means; NumPy or JAX."""
+        ...
+
+
+@runtime_checkable
 class CalibratedNoise(Protocol):
     """A noise model whose parameters were measured, with errors of their own."""
 

@@ -30,7 +30,11 @@ from estimation.errors import (
 )
 from estimation.noise.arrays import as_means
 from estimation.noise.checks import check_counts
-from estimation.noise.closed_form import ROUNDING_VARIANCE, calibration_slopes
+from estimation.noise.closed_form import (
+    ROUNDING_VARIANCE,
+    calibration_slopes,
+    censored_moments,
+)
 from estimation.noise.identity import mismatches
 from estimation.noise.lookup import EntropyLookUp
 from estimation.noise.protocol import FixedPattern
@@ -382,6 +386,28 @@ class SensorNoise:
     def variance_slope(self, measurements: np.ndarray) -> np.ndarray:
         """Return d variance / d count: the gain where there is light, else 0; ADU."""
         return np.where(np.asarray(measurements) > self.offset, self.gain, 0.0)
+
+    def moments_at(self, mean_electrons: Any) -> tuple[Any, Any]:
+        """Return mean (ADU) and variance (ADU^2) of dequantised counts at known mean electrons.
+
+        `mean_electrons` is what a pixel of responsivity 1 collects, e-, NumPy or JAX. Counts that
+        clip are a normal distribution censored at the top (J. Tobin, Econometrica 26, 24, 1958).
+        """
+        array_module, mean_e, normal_cdf = as_means(mean_electrons)
+
+        def cast(parameter: Any) -> Any:
+            return array_module.asarray(parameter, dtype=mean_e.dtype)
+
+        responsivity = 1.0 if self.responsivity is None else cast(self.responsivity)
+        collected_e = mean_e * responsivity + cast(self.dark_electrons)
+        gain = cast(self.gain)
+        free = cast(self.offset) + gain * collected_e
+        variance = gain**2 * (collected_e + cast(self.read_noise) ** 2) + ROUNDING_VARIANCE
+        top = array_module.floor(cast(self.clip_level_adu))
+        shortfall, censored = censored_moments(
+            top - free, variance, array_module=array_module, normal_cdf=normal_cdf
+        )
+        return top - shortfall, censored + ROUNDING_VARIANCE
 
     def sample(self, mean_electrons: ArrayLike, rng: np.random.Generator) -> np.ndarray:
         """Draw raw counts, uint16 (uint32 above 16 bits).

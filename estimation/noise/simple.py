@@ -11,7 +11,7 @@ import numpy as np
 from estimation.errors import InvalidCalibration
 from estimation.noise.arrays import as_floating, as_means
 from estimation.noise.checks import check_counts, check_not_empty, check_values
-from estimation.noise.closed_form import gaussian_entropy_bits
+from estimation.noise.closed_form import ROUNDING_VARIANCE, gaussian_entropy_bits
 from estimation.noise.lookup import EntropyLookUp
 from estimation.noise.protocol import FixedPattern
 
@@ -60,6 +60,11 @@ class PoissonNoise:
     def variance_slope(self, measurements: np.ndarray) -> np.ndarray:
         """Return one where there are counts."""
         return (np.asarray(measurements) > 0).astype(np.float64)
+
+    def moments_at(self, mean_electrons: Any) -> tuple[Any, Any]:
+        """Return mean and variance of dequantised counts at known mean photons; NumPy or JAX."""
+        _, means, _ = as_means(mean_electrons)
+        return means, means + ROUNDING_VARIANCE
 
     def sample(self, mean_electrons: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw counts with the given means, int64."""
@@ -129,6 +134,11 @@ class GaussianNoise:
     def variance_slope(self, measurements: np.ndarray) -> np.ndarray:
         """Return zero: the noise does not depend on the value."""
         return np.zeros(np.shape(measurements))
+
+    def moments_at(self, mean: Any) -> tuple[Any, Any]:
+        """Return mean and variance of real values; NumPy or JAX."""
+        array_module, values = as_floating(mean)
+        return values, array_module.full_like(values, self.sigma**2)
 
     def sample(self, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw values around the given means; complex means get complex noise."""

@@ -1,5 +1,12 @@
 """The bench file as typed data: what may stand in it, and one clear sentence when it may not."""
 
+from instrument.config._design_file import (
+    DesignConfig,
+    GradientSearch,
+    TwinScore,
+    load_design_config,
+    parse_design_config,
+)
 from instrument.config._load import ConfigError, find_shipped, load_config, parse_config
 from instrument.config._model import (
     BenchConfig,
@@ -13,6 +20,9 @@ from instrument.config._model import (
     NoiseCalibrate,
     NoiseFile,
     NoiseNumbers,
+    NoiseOfOneSigma,
+    NoiseOfPhotons,
+    NoiseOfThermalCamera,
     PatternParameter,
     PositionParameter,
     SafetyConfig,
@@ -32,6 +42,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConfirmConfig",
+    "DesignConfig",
+    "GradientSearch",
     "InterlockConfig",
     "LightParameter",
     "LightRole",
@@ -39,6 +51,9 @@ __all__ = [
     "NoiseCalibrate",
     "NoiseFile",
     "NoiseNumbers",
+    "NoiseOfOneSigma",
+    "NoiseOfPhotons",
+    "NoiseOfThermalCamera",
     "PatternParameter",
     "PositionParameter",
     "SafetyConfig",
@@ -47,10 +62,13 @@ __all__ = [
     "SlmRole",
     "StageGrid",
     "StageRole",
+    "TwinScore",
     "VirtualMicroManager",
     "VisaConfig",
     "XYStageRole",
     "find_shipped",
     "load_config",
+    "load_design_config",
     "parse_config",
+    "parse_design_config",
 ]

@@ -48,9 +48,17 @@ def load_config(path: Path, *, overrides: Sequence[str] = (), seed: int | None =
     ConfigError
         Naming file, key, value and remedy.
     """
+    raw, folder = read_sections(path, overrides=overrides, seed=seed, first="bench")
+    return parse_config(raw, source=str(path), folder=folder)
+
+
+def read_sections(
+    path: Path, *, overrides: Sequence[str], seed: int | None, first: str
+) -> tuple[dict[str, Any], Path]:
+    """Return the sections of a file that begins with `first`, overrides applied, and its folder."""
     found = path if path.is_file() else find_shipped(path.name)
     if found is None or (not path.is_file() and path.parent != Path()):
-        raise ConfigError(str(path), ["no such file; give the path of a bench file (YAML)"])
+        raise ConfigError(str(path), [f"no such file; give the path of a {first} file (YAML)"])
     try:
         raw = yaml.safe_load(found.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -58,12 +66,12 @@ def load_config(path: Path, *, overrides: Sequence[str] = (), seed: int | None =
     except yaml.YAMLError as error:
         raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(raw, dict):
-        raise ConfigError(str(path), ["holds no sections; begin with `bench:`"])
+        raise ConfigError(str(path), [f"holds no sections; begin with `{first}:`"])
     for override in overrides:
         _override(raw, override)
     if seed is not None:
         _override(raw, f"search.seed={seed}")
-    return parse_config(raw, source=str(path), folder=found.parent)
+    return raw, found.parent
 
 
 def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config:
@@ -82,8 +90,9 @@ def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config
 def find_shipped(name: str) -> Path | None:
     """Path of a file under `configs/`, in a checkout or in an installed wheel, or None."""
     for folder in (_PACKAGE / "shipped_configs", _PACKAGE.parent / "configs"):
-        if (folder / name).is_file():
-            return folder / name
+        for found in (folder / name, folder / "designs" / name):
+            if found.is_file():
+                return found
     return None
 
 

@@ -158,7 +158,7 @@ class InterlockConfig(Section):
         return self
 
 
-def _either(tags: dict[str, str], default: str) -> Discriminator:
+def either(tags: dict[str, str], default: str) -> Discriminator:
     """Choose a model by the first of the given keys that stands in the file."""
 
     def choose(value: object) -> str:
@@ -170,7 +170,7 @@ def _either(tags: dict[str, str], default: str) -> Discriminator:
 
 MicroManagerConfig = Annotated[
     Annotated[VirtualMicroManager, Tag("virtual")] | Annotated[LoadedMicroManager, Tag("loaded")],
-    _either({"virtual": "virtual"}, "loaded"),
+    either({"virtual": "virtual"}, "loaded"),
 ]
 
 
@@ -264,11 +264,36 @@ class NoiseCalibrate(Section):
     calibrate: Literal["quick", "full"]
 
 
+class NoiseOfThermalCamera(Section):
+    """A bright thermal camera, for twins: `residual_pattern` is what two-point correction leaves.
+
+    Gain in ADU/e-, offset in ADU, read noise in e- rms, the pattern relative to the signal.
+    """
+
+    gain: float = Field(gt=0, allow_inf_nan=False)
+    offset: Finite
+    read_noise: float = Field(gt=0, allow_inf_nan=False)
+    residual_pattern: float = Field(ge=0, le=0.1)
+    bit_depth: int = Field(default=14, ge=1, le=32)
+
+
+class NoiseOfPhotons(Section):
+    """Ideal photon counting, for twins: shot noise and nothing else."""
+
+    photons: Literal["counted"]
+
+
+class NoiseOfOneSigma(Section):
+    """Additive Gaussian noise, for twins, in the units of their values."""
+
+    sigma: float = Field(gt=0, allow_inf_nan=False)
+
+
 NoiseConfig = Annotated[
     Annotated[NoiseNumbers, Tag("numbers")]
     | Annotated[NoiseFile, Tag("file")]
     | Annotated[NoiseCalibrate, Tag("calibrate")],
-    _either({"file": "file", "calibrate": "calibrate"}, "numbers"),
+    either({"file": "file", "calibrate": "calibrate"}, "numbers"),
 ]
 
 

@@ -9,12 +9,16 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from drivers.virtual.twin_options import DOMAINS, KINDS_OF_OBJECTS
 from instrument.config._model import (
     Config,
     LoadedMicroManager,
     NoiseCalibrate,
     NoiseFile,
     NoiseNumbers,
+    NoiseOfOneSigma,
+    NoiseOfPhotons,
+    NoiseOfThermalCamera,
     VirtualMicroManager,
 )
 
@@ -23,35 +27,48 @@ _ENSEMBLE = (
     "objects: {stage_grid: {count: 40, spacing_um: 120}}"
 )
 _TAGS = {"virtual", "loaded", "numbers", "file", "calibrate"}  # of unions, and below: of kinds
-_TAGS |= {"camera", "slm", "stage", "xy_stage", "light"}
+_TAGS |= {"camera", "slm", "stage", "xy_stage", "light", "photons", "sigma", "thermal"}
+_TAGS |= {*DOMAINS, *KINDS_OF_OBJECTS}
+_DISCRIMINATORS = ("kind", "of", "domain")
 _TAG_OF: dict[type[BaseModel], str] = {
     VirtualMicroManager: "virtual",
     LoadedMicroManager: "loaded",
     NoiseNumbers: "numbers",
     NoiseFile: "file",
     NoiseCalibrate: "calibrate",
+    NoiseOfPhotons: "photons",
+    NoiseOfOneSigma: "sigma",
+    NoiseOfThermalCamera: "thermal",
 }
 _LONGEST_VALUE = 60
 
 
-def sentences(error: ValidationError, raw: Mapping[str, Any]) -> list[str]:
-    """One sentence a problem, each once."""
-    found = [_sentence(problem, raw) for problem in error.errors()]
+def sentences(
+    error: ValidationError, raw: Mapping[str, Any], *, root: type[BaseModel] = Config
+) -> list[str]:
+    """One sentence a problem, each once; `root` is the model of the whole file."""
+    found = [_sentence(problem, raw, root) for problem in error.errors()]
     return list(dict.fromkeys(found))
 
 
-def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
+def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> str:
     place = _place_in_file(problem, raw)
     key, shown = ".".join(place), _shown(problem["input"])
     match problem["type"]:
-        case "missing" | "model_type" if place[0] == "objects":
+        case "missing" | "model_type" if place[0] == "objects" and root is Config:
             return _ENSEMBLE
         case "missing":
             return f"`{key}` is missing; add it"
         case "extra_forbidden":
-            return f"`{key}` = {shown} is not a key here; {_suggestion(problem['loc'], place)}"
+            return (
+                f"`{key}` = {shown} is not a key here; {_suggestion(problem['loc'], place, root)}"
+            )
         case "union_tag_not_found" if place[:2] == ["bench", "roles"]:
             return f"`{key}`: say what it is with kind: camera, slm, stage, xy_stage or light"
+        case "union_tag_not_found" if root is not Config:
+            choices = {"twin": ("domain", DOMAINS), "objects": ("kind", KINDS_OF_OBJECTS)}
+            name, known = choices[place[0]]
+            return f"`{key}`: say which one with {name}: {', '.join(known)}"
         case "union_tag_not_found":
             roles = ", ".join(raw["bench"]["roles"])
             return (
@@ -85,8 +102,8 @@ def _item(here: Any, part: Any) -> Any:
     return here[part] if is_there else None
 
 
-def _suggestion(location: tuple[Any, ...], place: list[str]) -> str:
-    known = _known_keys(location[:-1])
+def _suggestion(location: tuple[Any, ...], place: list[str], root: type[BaseModel]) -> str:
+    known = _known_keys(location[:-1], root)
     wrong = place[-1]
     stem = wrong.rsplit("_", 1)[0]
     same_quantity = [key for key in known if key.rsplit("_", 1)[0] == stem]
@@ -96,9 +113,9 @@ def _suggestion(location: tuple[Any, ...], place: list[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(sorted(known))}"
 
 
-def _known_keys(location: tuple[Any, ...]) -> set[str]:
+def _known_keys(location: tuple[Any, ...], root: type[BaseModel]) -> set[str]:
     """Keys of the model at a pydantic location, walking annotations from the root."""
-    here: list[Any] = [Config]
+    here: list[Any] = [root]
     for part in location:
         here = [child for annotation in here for child in _children(annotation, part)]
     return {key for model in here for key in getattr(model, "model_fields", {})}
@@ -117,8 +134,8 @@ def _children(model: Any, part: Any) -> list[Any]:
 
 
 def _has_tag(model: type[BaseModel], tag: Any) -> bool:
-    discriminators = [model.model_fields[k] for k in ("kind", "of") if k in model.model_fields]
-    return not discriminators or discriminators[0].default == tag
+    fields = [model.model_fields[k] for k in _DISCRIMINATORS if k in model.model_fields]
+    return not fields or tag in get_args(fields[0].annotation)
 
 
 def _options(annotation: Any) -> list[Any]:

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from instrument.config import Config, ConfigError, load_config
+from instrument.config import Config, ConfigError, load_config, load_design_config
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -86,6 +86,31 @@ def run(
         run_dir = output or new_run_dir(loaded.output, config.stem)
         with create_run(loaded, run_dir, name=config.stem) as ledger:
             _finish(_execute(loaded, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
+
+
+@app.command()
+def design(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Design file (YAML): twin, objects, noise.")
+    ],
+    overrides: SetOption = None,
+    output: OutputOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Design by gradient: maximise the information of a differentiable twin; no bench is needed."""
+    with _exit_codes():
+        loaded = load_design_config(config, overrides=overrides or (), seed=seed)
+        from instrument.faces.design import run_design
+
+        shown = run_design(
+            loaded, name=config.stem, output=output, as_json=as_json, quiet=quiet, progress=_errors
+        )
+        if isinstance(shown, str):
+            typer.echo(shown)
+        elif shown is not None:
+            Console().print(shown)
 
 
 @app.command()

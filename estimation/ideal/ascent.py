@@ -1,0 +1,210 @@
+"""Gradient ascent on the information of one twin from one start; the only module with a step.
+
+Steps are taken in shares of each parameter's range, so that one rate serves metres and radians.
+After every step the design is projected onto what can be built. Objects are drawn afresh each
+step; what counts is the information of other objects, of the design as it would be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from estimation.errors import NotFinite
+from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Patch, Surrogate
+from estimation.ideal.surrogates import cut
+from estimation.noise import SimulatedNoise
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where an ascent is: told to whoever watches, every `check_every` steps.
+
+    Attributes
+    ----------
+    start
+        Name of the start.
+    step
+        Steps taken.
+    bits_per_pixel
+        Surrogate information of the design, as it would be built, on validation objects.
+    """
+
+    start: str
+    step: int
+    bits_per_pixel: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ascent:
+    """What one ascent reached.
+
+    Attributes
+    ----------
+    values
+        The best design, as built, by the validation objects.
+    bits_per_pixel
+        Its surrogate information on them.
+    steps
+        Taken before it ended.
+    is_stopped_early
+        Whether it ended because the validation objects saw no more gain.
+    history
+        One `Progress` a check, the start included.
+    """
+
+    values: dict[str, np.ndarray]
+    bits_per_pixel: float
+    steps: int
+    is_stopped_early: bool
+    history: tuple[Progress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climber:
+    """An objective with its optimizer, compiled once and used from many starts.
+
+    Parameters
+    ----------
+    twin, noise, surrogate, patch
+        What is maximised; see `maximise_information`.
+    optimizer
+        Takes gradients of the loss per share of range.
+    batch, steps, check_every, patience
+        Objects a step; steps at most; steps between validations; validations without gain.
+    smallest_gain
+        Bits per pixel that count as a gain.
+    """
+
+    twin: DifferentiableTwin
+    noise: SimulatedNoise
+    surrogate: Surrogate
+    patch: Patch
+    optimizer: optax.GradientTransformation
+    batch: int
+    steps: int
+    check_every: int
+    patience: int
+    smallest_gain: float = 1e-4
+
+    def bits_per_pixel(
+        self, values: Values, surrogate: Surrogate, objects: Any, *, progress: Any, key: Any
+    ) -> Array:
+        """Return the surrogate information of a design at this share of the annealing."""
+        twin = self.twin.with_values(values)
+        if isinstance(twin, AnnealedTwin):
+            twin = twin.annealed(progress)
+        entropy_nats = surrogate.entropy_nats(twin, objects, self.noise, patch=self.patch, key=key)
+        noise_bits = cut(self.noise.entropy_at(twin(objects)), self.patch).mean()
+        return entropy_nats / np.log(2.0) - noise_bits
+
+    def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return a step and a validation, both jitted.
+
+        A surrogate that is a pytree travels as an argument: closed over, its arrays would be
+        constants that the compiler folds for many seconds.
+        """
+        travels = isinstance(self.surrogate, eqx.Module)
+        luggage = self.surrogate if travels else None
+        ranges = {n: p.high - p.low for n, p in self.twin.parameters.items()}
+
+        @eqx.filter_jit
+        def take_step(
+            carried: Any, values: Any, state: Any, objects: Any, progress: Any, key: Any
+        ) -> Any:
+            surrogate = carried if travels else self.surrogate
+            bits, slopes = jax.value_and_grad(self.bits_per_pixel)(
+                values, surrogate, objects, progress=progress, key=key
+            )
+            uphill = {name: -ranges[name] * slope for name, slope in slopes.items()}
+            shares = {name: value / ranges[name] for name, value in values.items()}
+            updates, state = self.optimizer.update(uphill, state, shares)
+            moved = {name: values[name] + ranges[name] * updates[name] for name in values}  # type: ignore[index]
+            return bits, self.twin.with_values(moved).projected().values(), state
+
+        @eqx.filter_jit
+        def validate(carried: Any, values: Any, objects: Any, key: Any) -> Any:
+            surrogate = carried if travels else self.surrogate
+            built = jnp.asarray(1.0)
+            return self.bits_per_pixel(values, surrogate, objects, progress=built, key=key)
+
+        return partial(take_step, luggage), partial(validate, luggage)
+
+    def climb(
+        self,
+        start: Values,
+        *,
+        name: str,
+        train: Any,
+        validation: Any,
+        key: Any,
+        compiled: tuple[Callable[..., Any], Callable[..., Any]],
+        watch: Callable[[Progress], None] | None,
+    ) -> Ascent:
+        """Follow the gradient from `start` until the steps, or the patience, are spent."""
+        take_step, validate = compiled
+        values = self.twin.with_values(start).projected().values()
+        state = self.optimizer.init(values)
+        draw_key, noise_key, check_key = jax.random.split(key, 3)
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(draw_key)).tolist())
+        must_finish = isinstance(self.twin, AnnealedTwin)
+        history: list[Progress] = []
+        best, best_step, best_bits = values, 0, -np.inf
+        step = 0
+        for step in range(self.steps + 1):
+            if step % self.check_every == 0 or step == self.steps:
+                bits = float(validate(values, validation, check_key))
+                _check_finite(bits, name, step)
+                history.append(Progress(start=name, step=step, bits_per_pixel=bits))
+                if watch is not None:
+                    watch(history[-1])
+                if bits > best_bits + (self.smallest_gain if history[1:] else 0.0):
+                    best, best_step, best_bits = values, step, bits
+                waited = (step - best_step) // self.check_every
+                if waited >= self.patience and not must_finish:
+                    break
+            if step == self.steps:
+                break
+            size = min(self.batch, len(train))
+            objects = train[np.sort(rng.choice(len(train), size=size, replace=False))]
+            bits, values, state = take_step(
+                values,
+                state,
+                objects,
+                jnp.asarray(step / self.steps),
+                jax.random.fold_in(noise_key, step),
+            )
+            _check_finite(float(bits), name, step)
+        return Ascent(
+            values={n: np.asarray(v) for n, v in best.items()},
+            bits_per_pixel=best_bits,
+            steps=step,
+            is_stopped_early=step < self.steps,
+            history=tuple(history),
+        )
+
+
+def in_float64(twin: Any) -> Any:
+    """Return a twin whose arrays are float64: small eigenvalues carry the bits."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf, twin
+    )
+
+
+def _check_finite(bits: float, name: str, step: int) -> None:
+    if not np.isfinite(bits):
+        raise NotFinite(
+            f"the information of start {name!r} is {bits} at step {step}; look at the twin's "
+            "expected electrons under that design"
+        )
