@@ -65,7 +65,7 @@ def photographs(arrays: Arrays, settings: Settings, meter: side_meter.Meter) -> 
         "test_nats": float(nats.mean()),
         "standard_error_nats": float(nats.std(ddof=1) / np.sqrt(len(nats))),
         "steps": fitted.steps,
-        "remaining_gap_bits": fitted.remaining_gap_nats / np.log(2),
+        "remaining_gap_bits": fitted.remaining_gap_bits,
     }
 
 

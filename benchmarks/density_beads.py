@@ -50,7 +50,7 @@ def main() -> int:
                 "bits_per_pixel": float(nats.mean() / np.log(2)) - noise_bits,
                 "standard_error": float(nats.std(ddof=1) / np.sqrt(test) / np.log(2)),
                 "gaussian_bits_per_pixel": float(gaussian / np.log(2)) - noise_bits,
-                "remaining_gap_bits": fitted.remaining_gap_nats / np.log(2),
+                "remaining_gap_bits": fitted.remaining_gap_bits,
                 "steps": fitted.steps,
                 "fit": fit_s,
                 "test": test_s,

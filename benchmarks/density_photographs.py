@@ -44,7 +44,7 @@ def main() -> int:
             "seed": seed,
             "bits_per_pixel": float(nats.mean() / np.log(2)) - noise_bits,
             "standard_error": float(nats.std(ddof=1) / np.sqrt(test) / np.log(2)),
-            "remaining_gap_bits": fitted.remaining_gap_nats / np.log(2),
+            "remaining_gap_bits": fitted.remaining_gap_bits,
             "steps": fitted.steps,
             "fit": fit_s,
         })

@@ -90,7 +90,7 @@ def main() -> int:
             "over_cap": test_bits / CAP,
             "standard_error": float(rate.std(ddof=1) / np.sqrt(len(rate))),
             "whole_frame_bits_per_pixel": float(bits.mean()),
-            "remaining_gap_bits": fitted.remaining_gap_nats / np.log(2),
+            "remaining_gap_bits": fitted.remaining_gap_bits,
             "fit": fit_s,
             "curve_seconds_bits": [
                 (round(s, 1), round(test_bits + float(n - lowest) / np.log(2), 4))

@@ -41,7 +41,7 @@ class DesignComparison:
         Of the intervals, each pair by itself.
     remaining_gap
         What each design's bound may still lose by longer training, bits/measurement; 0 for
-        densities that are not trained.
+        densities that are not trained, infinite where it is not known.
     is_better
         [a, b] is true where design a beats design b at `confidence` even if all that training may
         still take away comes off a. Elsewhere no ranking should be reported.
@@ -152,8 +152,7 @@ def _compare(
             low[a, b], high[a, b] = widened_quantiles(
                 means[a] - means[b], difference[a, b], objects=objects, confidence=confidence
             )
-    gaps = np.array([e.diagnostics.get("remaining_gap_bits", 0.0) for e in estimates.values()])
-    gaps = gaps * sizes
+    gaps = np.array([_gap_bits(e) for e in estimates.values()]) * sizes
     return DesignComparison(
         names=names,
         estimates=estimates,
@@ -167,3 +166,8 @@ def _compare(
         remaining_gap=gaps,
         is_better=low > gaps[:, None],
     )
+
+
+def _gap_bits(estimate: InformationEstimate) -> float:
+    gap = estimate.diagnostics.get("remaining_gap_bits", 0.0)
+    return np.inf if gap is None else gap

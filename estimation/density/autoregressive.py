@@ -34,7 +34,7 @@ from estimation.density.protocol import DensityScore, lowest
 from estimation.density.stabilise import Stabiliser, Targets
 from estimation.density.stationary import StationaryGaussian
 from estimation.ensemble import Ensemble, cut_patches
-from estimation.errors import TooFewObjects
+from estimation.errors import EstimationError, TooFewObjects
 
 if TYPE_CHECKING:  # JAX is loaded by the first fit, not by the import
     from estimation.density import mixture_network as network
@@ -83,8 +83,14 @@ class AutoregressiveMixture:
         What is known of the order of values in a patch: the mosaic, or neighbours that no window
         finds.
     start
-        Fits of an earlier score (`DensityScore.fitted`) on the same objects in the same order, or
-        one fit; used where its shapes agree. A warm start takes `warm_steps` steps.
+        Fits of an earlier score (`DensityScore.fitted`) on the same objects in the same order; for
+        `fit`, one fit. Used where sizes and windows agree, else the fit is cold (`is_warm`). A warm
+        start takes `warm_steps` steps.
+
+    Raises
+    ------
+    EstimationError
+        If a number is not positive.
     """
 
     steps: int = 1200
@@ -101,6 +107,14 @@ class AutoregressiveMixture:
     geometry: Geometry | None = None
     start: Any = None
     warm_steps: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "components", "hidden", "layers", "batch", "refits", "rate"):
+            if not getattr(self, name) > 0:
+                raise EstimationError(
+                    f"density 'autoregressive': {name}={getattr(self, name)!r} came; more than 0 "
+                    "is due"
+                )
 
     @property
     def name(self) -> str:
@@ -119,24 +133,31 @@ class AutoregressiveMixture:
         ------
         TooFewObjects
             For fewer than 12 objects.
+        EstimationError
+            If `start` is not what an earlier score left.
         """
+        self._check_start()
         prepared = _Prepared.of(ensemble)
         runs = [self._cross_fit(prepared, ensemble, refit=k) for k in range(self.refits)]
         gap = max(0.0, float(np.mean([run.gap_nats for run in runs])))
         held_out = np.mean([run.held_out_nats for run in runs], axis=0) + prepared.nats_to_values
         fits = [fit for run in runs for fit in run.fits]
-        remaining = float(np.mean([f.remaining_gap_nats for f in fits]))
+        to_bits = ensemble.reals_per_sample / np.log(2)
+        gaps = [f.remaining_gap_nats for f in fits]
+        known = [g for g in gaps if g is not None]
+        remaining = float(np.mean(known)) * to_bits if len(known) == len(gaps) else None
         diagnostics: dict[str, Any] = {
             "fit_gap_nats": gap,
-            "remaining_gap_bits": remaining / np.log(2),
-            "is_converged": remaining / np.log(2) < CONVERGED_BITS,
+            "remaining_gap_bits": remaining,
+            "is_converged": remaining is not None and remaining < CONVERGED_BITS,
+            "is_warm": all(f.is_warm for f in fits),
             "steps": [f.steps for f in fits],
             "member": "network",
         }
         if self.refits > 1:
             bounds = [run.held_out_nats.mean() - 0.5 * run.gap_nats for run in runs]
             error = float(np.std(bounds, ddof=1)) / np.sqrt(self.refits)
-            diagnostics["fit_standard_error_bits"] = error / np.log(2)
+            diagnostics["fit_standard_error_bits"] = error * to_bits
         own_score = DensityScore(
             name=self.name,
             per_object_nats=held_out - 0.5 * gap,
@@ -146,21 +167,34 @@ class AutoregressiveMixture:
         )
         return self._lowest(own_score, ensemble)
 
+    def _check_start(self) -> None:
+        fits = self.start
+        if fits is not None and not (
+            isinstance(fits, tuple | list) and len(fits) in (2, 2 * self.refits)
+        ):
+            raise EstimationError(
+                "start: the fits of an earlier score on the same objects are due "
+                "(`estimate.fitted`, two a refit); a single fit has seen the objects that a score "
+                "must hold out"
+            )
+
     def _cross_fit(self, prepared: _Prepared, ensemble: Ensemble, *, refit: int) -> _CrossFit:
         """Score each half of the objects by a fit to the other half."""
         objects = np.arange(ensemble.objects)
         nats = np.empty(ensemble.objects)
-        fits, gaps = [], []
+        in_sample = np.full(ensemble.objects, np.nan)
+        fits = []
         for half in (0, 1):
             own, other = objects[objects % 2 == half], objects[objects % 2 != half]
             fitted, guesses = self._fit(prepared, own, stream=2 * refit + half)
             seen = _some(own, ensemble, seed=[self.seed, half])
             at = np.searchsorted(own, seen)
-            in_sample = fitted.nats(prepared.rows.take(seen), guesses[at])
+            in_sample[seen] = fitted.nats(prepared.rows.take(seen), guesses[at])
             nats[other] = fitted.nats(prepared.rows.take(other))
-            gaps.append(float(nats[other].mean() - in_sample.mean()))
             fits.append(fitted)
-        return _CrossFit(nats, float(np.mean(gaps)), tuple(fits))
+        # on the same objects: the gap is far smaller than what objects differ by
+        gap = float(np.nanmean(nats - in_sample))
+        return _CrossFit(nats, gap, tuple(fits))
 
     def _lowest(self, own_score: DensityScore, ensemble: Ensemble) -> DensityScore:
         """Return the score of the member of the family with the lowest bound."""
@@ -259,7 +293,10 @@ class FittedAutoregressive:
     curve
         (step, nats per value of the validation objects, seconds since the fit began).
     remaining_gap_nats
-        What twice the training would still gain, extrapolated.
+        What further training would still gain, extrapolated; `None` where too few data gave no
+        gain at all.
+    is_warm
+        Whether it went on from an earlier fit.
     """
 
     stabiliser: Stabiliser
@@ -269,9 +306,15 @@ class FittedAutoregressive:
     statics: network.Statics
     parameters: Any
     curve: Sequence[tuple[int, float, float]]
-    remaining_gap_nats: float
+    remaining_gap_nats: float | None
     steps: int
+    is_warm: bool = False
     chunk: int = field(default=CHUNK_PIXELS)
+
+    @property
+    def remaining_gap_bits(self) -> float | None:
+        """`remaining_gap_nats` in bits."""
+        return None if self.remaining_gap_nats is None else self.remaining_gap_nats / np.log(2)
 
     def negative_log_likelihood(self, ensemble: Ensemble) -> Float64[np.ndarray, " objects"]:
         """Return nats per patch value of each object, in the measure of `Ensemble.values`."""

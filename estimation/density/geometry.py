@@ -51,7 +51,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if self.neighbours is not None:
-            table = np.asarray(self.neighbours)
+            table = _integers(self.neighbours, "neighbours", dimensions=(2,))
             late = (table >= np.arange(len(table))[:, None]) | (table < -1)
             if late.any():
                 value, place = (int(i) for i in np.argwhere(late)[0])
@@ -60,10 +60,10 @@ class Geometry:
                     f"only earlier values (0 to {value - 1}, in the order shot, row, column) or -1 "
                     "for none are due"
                 )
-        if self.classes is not None and np.min(self.classes) < 0:
-            raise EstimationError(
-                f"geometry: a class of {int(np.min(self.classes))} came; 0, 1, 2, ... are due"
-            )
+        if self.classes is not None:
+            lowest = int(_integers(self.classes, "classes", dimensions=(2, 3)).min())
+            if lowest < 0:
+                raise EstimationError(f"geometry: a class of {lowest} came; 0, 1, 2, ... are due")
 
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raise `EstimationError` if this is not the geometry of patches of `shape`."""
@@ -74,11 +74,11 @@ class Geometry:
                 f"{values} (shots x height x width = {shape}); give one row a value, and as patch "
                 "the size they were made for"
             )
-        if self.classes is not None and np.shape(self.classes)[-2:] != shape[-2:]:
+        if self.classes is not None and np.shape(self.classes) not in (shape, shape[-2:]):
             raise EstimationError(
-                f"geometry: classes of shape {np.shape(self.classes)} came, but a patch is "
-                f"{shape[1]} x {shape[2]} pixels; give as patch the size they were made for (a "
-                "multiple of the mosaic)"
+                f"geometry: classes of shape {np.shape(self.classes)} came, but a patch has "
+                f"{shape[0]} shots of {shape[1]} x {shape[2]} pixels; give as patch the size they "
+                "were made for (a multiple of the mosaic)"
             )
 
 
@@ -94,11 +94,14 @@ class Neighbourhood:
         Indicators of where a value lies: edges, shot, class.
     class_of
         Class of every value.
+    asked
+        Neighbours and reach that a window was found for; `None` where the table was told.
     """
 
     table: Int32[np.ndarray, "patch_values neighbours"]
     place: Float32[np.ndarray, "patch_values places"]
     class_of: Int32[np.ndarray, " patch_values"]
+    asked: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -128,7 +131,13 @@ class Neighbourhood:
             _indicators(shot, shape[0]),
             _indicators(class_of, int(class_of.max()) + 1),
         ]
-        return cls(table, np.concatenate(place, axis=1).astype(np.float32), class_of)
+        told = geometry.neighbours is not None or geometry.classes is not None
+        return cls(
+            table,
+            np.concatenate(place, axis=1).astype(np.float32),
+            class_of,
+            None if told else (neighbours, reach),
+        )
 
 
 def causal_offsets(
@@ -168,11 +177,15 @@ def offset_table(
     offsets: Offsets, shape: tuple[int, int, int]
 ) -> Int32[np.ndarray, "patch_values neighbours"]:
     """Return the number of the value at every offset from every value, -1 outside the patch."""
-    place = np.stack([i.ravel() for i in np.indices(shape)], axis=1)
-    at = place[:, None, :] + np.asarray(offsets, int).reshape(1, -1, 3)
-    inside = np.all((at >= 0) & (at < np.array(shape)), axis=-1)
-    number = (at[..., 0] * shape[1] + at[..., 1]) * shape[2] + at[..., 2]
-    return np.where(inside, number, -1).astype(np.int32)
+    _, height, width = shape
+    shot, row, column = (i.ravel().astype(np.int32) for i in np.indices(shape))
+    table = np.full((len(row), len(offsets)), -1, dtype=np.int32)
+    for k, (shots, rows, columns) in enumerate(np.asarray(offsets, int).reshape(-1, 3).tolist()):
+        to_shot, to_row, to_column = shot + shots, row + rows, column + columns
+        inside = (to_shot >= 0) & (to_row >= 0) & (to_row < height)
+        inside &= (to_column >= 0) & (to_column < width)
+        table[inside, k] = ((to_shot * height + to_row) * width + to_column)[inside]
+    return table
 
 
 def _correlation(rows: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +202,16 @@ def _correlation(rows: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndar
     covariance = np.fft.ifftn(power).real / pairs
     correlation = covariance / max(float(covariance[0, 0, 0]), 1e-12)
     return correlation, 1.0 / np.sqrt(pairs * len(flat))
+
+
+def _integers(table: np.ndarray, name: str, *, dimensions: tuple[int, ...]) -> np.ndarray:
+    found = np.asarray(table)
+    if found.ndim not in dimensions or found.size == 0 or found.dtype.kind not in "iu":
+        raise EstimationError(
+            f"geometry: {name} of shape {found.shape} and type {found.dtype} came; whole numbers "
+            f"in {' or '.join(map(str, dimensions))} dimensions are due"
+        )
+    return found
 
 
 def _indicators(number: np.ndarray, classes: int) -> np.ndarray:

@@ -9,7 +9,7 @@ singularity; below it `t` goes on along its tangent). `t` is monotone and known,
 [k - 1/2, k + 1/2] of an integer count stays an interval and its probability needs no Jacobian. The
 lowest and the clipping count own all that lies beyond them, hence clipped counts have a likelihood.
 
-Real values are only divided by the noise sigma.
+Real values are only shifted to a mean of zero (float32 comes later) and divided by the noise sigma.
 """
 
 from __future__ import annotations
@@ -56,12 +56,14 @@ class Stabiliser:
 
     intercept: float
     slope: float
+    origin: float = 0.0
+    """Value at which `t` is 0, where the slope is 0."""
 
     @classmethod
     def of(cls, ensemble: Ensemble) -> Stabiliser:
         """Fit the line through noise variance over value."""
         if ensemble.counts is None:
-            return cls(float(ensemble.noise_variance.mean()), 0.0)
+            return cls(float(ensemble.noise_variance.mean()), 0.0, float(ensemble.values.mean()))
         step = max(1, ensemble.values.size // LARGEST_FIT)
         value = ensemble.values.reshape(-1)[::step]
         variance = ensemble.noise_variance.reshape(-1)[::step]
@@ -75,7 +77,7 @@ class Stabiliser:
     def __call__(self, value: np.ndarray) -> np.ndarray:
         """Return `t(value)`."""
         if not self.slope:
-            return value / np.sqrt(self.intercept)
+            return (value - self.origin) / np.sqrt(self.intercept)
         a, b = self.intercept, self.slope
         radicand = a + b * value
         kink = 0.25 * a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -41,6 +42,16 @@ beads through one lens more than 1.3 x and still falling, frames of sparse beads
 seven times as long) 2 x.
 """
 
+ATTEMPTS, SLOWER = 3, 0.2
+"""How often a fit that was best at once is tried again, and at which share of the rate.
+
+Independent {4, 20} photons, 100 objects of 16 x 16: at the usual rate the validation score only
+rises, from 3.3 to 33 nats.
+"""
+
+VALUES_PER_WEIGHT = 4
+WARM_RATE = 0.5
+
 SMALL_GAIN_NATS = 2e-4
 """A smaller gain does not count against patience."""
 
@@ -53,17 +64,7 @@ def train(
     key = jax.random.fold_in(jax.random.key(family.seed), stream)
     own = prepared.rows.take(objects)
     earlier = _earlier_fit(family, prepared, stream)
-    around = (
-        earlier.around
-        if earlier is not None
-        else Neighbourhood.of(
-            own.middle,
-            prepared.shape,
-            neighbours=family.neighbours,
-            reach=family.reach,
-            geometry=family.geometry,
-        )
-    )
+    around = _around(family, prepared, own, earlier)
     rounding = float(np.mean(np.square(own.half_width))) / 3.0
     predictor, guesses = fit_linear(
         own.middle,
@@ -102,9 +103,8 @@ def train(
         light_spread=np.float32(light.std() + 1e-6),
     )
     residuals = ((own.middle - guesses) * np.exp(-log_sigma)).ravel()
-    warm = False
-    if earlier is not None and earlier.design == design:
-        warm = True
+    is_warm = earlier is not None and earlier.design == design and _is_same(earlier.around, around)
+    if earlier is not None and is_warm:
         parameters = jax.tree.map(jnp.asarray, earlier.parameters)
     else:
         rng = np.random.default_rng([family.seed, stream, 2])
@@ -125,32 +125,23 @@ def train(
     chosen = (training[:, None] * positions + np.arange(positions)).ravel()
     patches[: len(chosen)] = chosen
     pixels = _padded(own, guesses, all_patches)
-    steps = family.warm_steps if warm else family.steps
+    steps = family.warm_steps if is_warm else family.steps
     steps = steps if sees else min(steps, BLIND_STEPS)
-    schedule = network.Schedule(np.float32(family.rate * (0.5 if warm else 1.0)), np.float32(steps))
-    moments = network.initial_moments(parameters)
-    best_nats, best, since = judge(parameters), _to_host(parameters), 0
-    curve = [(0, best_nats, time.perf_counter() - began_s)]
-    taken = 0
-    while taken < steps and since < family.patience:
-        parameters, moments, _ = network.train_steps(
-            design,
-            parameters,
-            moments,
-            np.int32(taken),
-            schedule,
-            key,
-            statics,
-            pixels,
-            patches,
-            np.int32(len(chosen)),
-        )
-        taken += STEPS_AT_ONCE
-        nats = judge(parameters)
-        curve.append((taken, nats, time.perf_counter() - began_s))
-        since = 0 if nats < best_nats - SMALL_GAIN_NATS else since + 1
-        if nats < best_nats:
-            best_nats, best = nats, _to_host(parameters)
+    descent = _Descent(design, statics, key, pixels, patches, len(chosen), judge, began_s)
+    rate = family.rate * (WARM_RATE if is_warm else 1.0)
+    best, curve = descent.run(parameters, rate=rate, steps=steps, patience=family.patience)
+    for attempt in range(1, ATTEMPTS):
+        if _best_of(curve)[0] > STEPS_AT_ONCE or len(curve) <= 2:
+            break
+        # few data: the first hundred steps have already gone too far
+        slower = rate * SLOWER**attempt
+        again = descent.run(parameters, rate=slower, steps=steps, patience=family.patience)
+        if _best_of(again[1])[1] < _best_of(curve)[1]:
+            best, curve = again
+    weights = sum(w.size for w in jax.tree.leaves(best))
+    remaining = _remaining_gap(curve, has_many=len(chosen) * values >= VALUES_PER_WEIGHT * weights)
+    if earlier is not None and is_warm:
+        remaining = _inherited_gap(remaining, earlier.remaining_gap_nats, curve)
     fitted = FittedAutoregressive(
         stabiliser=prepared.stabiliser,
         predictor=predictor,
@@ -159,10 +150,54 @@ def train(
         statics=statics,
         parameters=best,
         curve=tuple(curve),
-        remaining_gap_nats=_remaining_gap(curve),
-        steps=taken,
+        remaining_gap_nats=remaining,
+        steps=curve[-1][0],
+        is_warm=is_warm,
     )
     return fitted, guesses
+
+
+@dataclass(frozen=True, slots=True)
+class _Descent:
+    """Training on fixed data: what is the same for every rate it is tried at."""
+
+    design: network.Architecture
+    statics: network.Statics
+    key: Any
+    pixels: network.Pixels
+    patches: np.ndarray
+    n_patches: int
+    judge: _Scorer
+    began_s: float
+
+    def run(
+        self, start: Any, *, rate: float, steps: int, patience: int
+    ) -> tuple[Any, list[tuple[int, float, float]]]:
+        """Return the parameters best on the validation objects, and the curve of their score."""
+        schedule = network.Schedule(np.float32(rate), np.float32(steps))
+        parameters = jax.tree.map(jnp.array, start)  # a copy: steps overwrite what they are given
+        moments = network.initial_moments(parameters)
+        best_nats, best, since = self.judge(parameters), _to_host(parameters), 0
+        curve = [(0, best_nats, time.perf_counter() - self.began_s)]
+        while curve[-1][0] < steps and since < patience:
+            parameters, moments, _ = network.train_steps(
+                self.design,
+                parameters,
+                moments,
+                np.int32(curve[-1][0]),
+                schedule,
+                self.key,
+                self.statics,
+                self.pixels,
+                self.patches,
+                np.int32(self.n_patches),
+            )
+            nats = self.judge(parameters)
+            curve.append((curve[-1][0] + STEPS_AT_ONCE, nats, time.perf_counter() - self.began_s))
+            since = 0 if nats < best_nats - SMALL_GAIN_NATS else since + 1
+            if nats < best_nats:
+                best_nats, best = nats, _to_host(parameters)
+        return best, curve
 
 
 def score_rows(
@@ -241,21 +276,63 @@ def _padded(rows: Rows, guesses: np.ndarray, patches: int) -> network.Pixels:
 def _earlier_fit(
     family: AutoregressiveMixture, prepared: _Prepared, stream: int
 ) -> FittedAutoregressive | None:
-    """Return the fit to start from: that of the same half, if shapes agree."""
+    """Return the fit to start from: that of the same half of the objects, if shapes agree."""
     start = family.start
     if start is None:
         return None
-    fits = start if isinstance(start, tuple | list) else (start, start)
+    fits = start if isinstance(start, tuple | list) else (start,)
     earlier = fits[stream % len(fits)]
     return earlier if earlier.design.shape == prepared.shape else None
 
 
-def _remaining_gap(curve: list[tuple[int, float, float]]) -> float:
-    """Extrapolate what further training would gain from what its second half gained."""
+def _around(
+    family: AutoregressiveMixture,
+    prepared: _Prepared,
+    own: Rows,
+    earlier: FittedAutoregressive | None,
+) -> Neighbourhood:
+    """Return the window: an earlier one if the same was asked for, as only that one fits."""
+    asked = (family.neighbours, family.reach)
+    if earlier is not None and family.geometry is None and earlier.around.asked == asked:
+        return earlier.around
+    return Neighbourhood.of(
+        own.middle,
+        prepared.shape,
+        neighbours=family.neighbours,
+        reach=family.reach,
+        geometry=family.geometry,
+    )
+
+
+def _is_same(one: Neighbourhood, other: Neighbourhood) -> bool:
+    return np.array_equal(one.table, other.table) and np.array_equal(one.place, other.place)
+
+
+def _best_of(curve: list[tuple[int, float, float]]) -> tuple[int, float, float]:
+    return min(curve, key=lambda point: point[1])
+
+
+def _remaining_gap(curve: list[tuple[int, float, float]], *, has_many: bool) -> float | None:
+    """Extrapolate what further training would gain from what its second half gained.
+
+    Where nothing was ever gained, many data mean that nothing is to be learnt; of few it is not
+    known.
+    """
     steps = np.array([c[0] for c in curve])
     best = np.minimum.accumulate([c[1] for c in curve])
+    if best[-1] == best[0]:
+        return 0.0 if has_many else None
     half, end = np.interp([0.5 * steps[-1], steps[-1]], steps, best)
     return REMAINING_OVER_LAST * float(half - end)
+
+
+def _inherited_gap(
+    own: float | None, earlier: float | None, curve: list[tuple[int, float, float]]
+) -> float | None:
+    """Of a warm start: no less than the earlier gap less what was gained since."""
+    if earlier is None:
+        return own or None  # a gain shows that there was something to gain
+    return max(own or 0.0, earlier - (curve[0][1] - _best_of(curve)[1]))
 
 
 def _to_host(parameters: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import gammaln
@@ -21,6 +23,7 @@ from estimation import (
     decoder_lower_bound,
     estimate_information,
 )
+from estimation.density.autoregressive import _some
 from estimation.density.geometry import Neighbourhood, causal_offsets
 from estimation.density.linear_predictor import fit_linear, toeplitz
 from estimation.density.linear_predictor import lag_numbers as number_lags
@@ -131,6 +134,53 @@ def test_sparse_scene_lies_between_its_entropy_and_the_gaussian(sparse_estimate)
 def test_unfinished_training_says_so(sparse_estimate):
     assert sparse_estimate.diagnostics["remaining_gap_bits"] > 0.01
     assert not sparse_estimate.diagnostics["is_converged"]
+
+
+def test_training_that_gains_nothing_of_few_data_is_not_called_converged(rng):
+    counts = rng.poisson(rng.choice([4.0, 20.0], size=(40, 8, 8)))
+    large = AutoregressiveMixture(steps=200, hidden=96, batch=512, neighbours=30, rate=0.05)
+    told = large.score(ensemble_of(counts, PoissonNoise())).diagnostics
+    assert told["remaining_gap_bits"] is None
+    assert not told["is_converged"]
+
+
+def test_a_short_warm_start_does_not_forget_what_is_still_to_gain(sparse, sparse_estimate):
+    ensemble = prepare(as_measurements(sparse[0]), PoissonNoise(), patch=16, seed=0)
+    warm = replace(SMALL, warm_steps=100, rate=1e-6, start=sparse_estimate.fitted)
+    told = warm.score(ensemble).diagnostics
+    assert told["is_warm"]
+    before = sparse_estimate.diagnostics["remaining_gap_bits"]
+    assert told["remaining_gap_bits"] == pytest.approx(before, rel=0.1)
+
+
+def test_a_score_does_not_start_from_a_fit_that_has_seen_all_objects(sparse):
+    ensemble = ensemble_of(sparse[0][:40], PoissonNoise())
+    quick = AutoregressiveMixture(steps=100, hidden=8, layers=1, batch=128, neighbours=6)
+    fitted = quick.fit(ensemble)
+    with pytest.raises(EstimationError, match="must hold out"):
+        replace(quick, start=fitted).score(ensemble)
+
+
+def test_large_offsets_of_real_values_change_nothing(rng):
+    values = 3 * rng.normal(size=(60, 4, 4)) ** 2 + rng.normal(size=(60, 4, 4))
+    quick = AutoregressiveMixture(steps=100, hidden=8, layers=1, batch=128, neighbours=6)
+    plain, far = (
+        quick.score(ensemble_of(values + offset, GaussianNoise(1.0), patch=4)).entropy_nats
+        for offset in (0.0, 1e8)
+    )
+    assert far == pytest.approx(plain, abs=1e-3)
+
+
+def test_fits_are_compared_with_themselves_on_the_same_objects(rng):
+    quick = AutoregressiveMixture(steps=100, hidden=8, layers=1, batch=256, neighbours=6)
+    mean = np.full((60, 96, 96), 500.0)
+    blank = ensemble_of(rng.poisson(mean), PoissonNoise(), patch=96)
+    for half in (0, 1):  # the few objects looked at again are dim, all others bright
+        mean[_some(np.arange(half, 60, 2), blank, seed=[0, half])] = 5.0
+    assert 20 < np.sum(mean[:, 0, 0] < 10) < 40
+    score = quick.score(ensemble_of(rng.poisson(mean), PoissonNoise(), patch=96))
+    # dim and bright objects differ by ln(100) / 2 = 2.3 nats, which is not the error of a fit
+    assert score.diagnostics["fit_gap_nats"] < 0.3
 
 
 def test_same_seed_same_score(sparse):

@@ -71,8 +71,12 @@ def test_a_neighbour_that_is_not_earlier_is_refused():
 
 @pytest.mark.parametrize(
     "geometry",
-    [Geometry(neighbours=np.full((9, 1), -1)), Geometry(classes=np.zeros((3, 3), int))],
-    ids=["neighbours", "classes"],
+    [
+        Geometry(neighbours=np.full((9, 1), -1)),
+        Geometry(classes=np.zeros((3, 3), int)),
+        Geometry(classes=np.zeros((2, 4, 4), int)),
+    ],
+    ids=["neighbours", "classes", "shots"],
 )
 def test_a_geometry_of_another_patch_is_refused(rng, geometry):
     with pytest.raises(EstimationError, match="give"):
@@ -81,6 +85,35 @@ def test_a_geometry_of_another_patch_is_refused(rng, geometry):
             GaussianNoise(1.0),
             density=replace(QUICK, geometry=geometry),
         )
+
+
+def test_a_warm_start_keeps_to_the_geometry_it_is_told(rng):
+    values = rng.normal(size=(40, 4, 4))
+    ensemble = prepare(as_measurements(values), GaussianNoise(1.0), patch=4, seed=0)
+    short = replace(QUICK, steps=100, warm_steps=100)
+    first = short.score(ensemble)
+    neighbours = np.arange(16)[:, None] - 1
+    told = replace(short, geometry=Geometry(neighbours=neighbours), start=first.fitted)
+    score = told.score(ensemble)
+    assert not score.diagnostics["is_warm"]
+    assert score.fitted[0].around.table.shape == (16, 1)
+    wider = replace(short, neighbours=10, start=first.fitted).score(ensemble)
+    assert wider.fitted[0].around.table.shape == (16, 10)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"neighbours": np.array([-1, 0, 1])},
+        {"neighbours": np.array([[-1.0], [0.0]])},
+        {"classes": np.zeros((2, 2))},
+        {"classes": np.full((2, 2), -1)},
+    ],
+    ids=["flat", "floats", "float classes", "negative"],
+)
+def test_a_geometry_that_is_none_is_refused(given):
+    with pytest.raises(EstimationError, match="geometry"):
+        Geometry(**given)
 
 
 def test_refits_tell_what_training_leaves_to_chance(rng):
