@@ -10,13 +10,14 @@ higher: its first rows see beads outside of it. Writes score against seconds, an
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from density_scenes import poisson_entropy_bits, stopwatch
-from record import save
+from record import RESULTS, save
 
 from estimation import AutoregressiveMixture, PoissonNoise
 from estimation.ensemble import as_measurements, prepare
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--components", type=int, default=10)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--no-record", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="recorded fits of other lengths")
     args = parser.parse_args()
     frames = 40 if args.quick else args.frames
     rng = np.random.default_rng(0)
@@ -100,6 +102,11 @@ def main() -> int:
         print({**rows[-1], "curve_seconds_bits": rows[-1]["curve_seconds_bits"][::4]}, flush=True)
     if args.quick or args.no_record:
         return 0
+    if args.keep:
+        recorded = json.loads((RESULTS / "density_sparse.json").read_text())
+        earlier = [{"commit": recorded["commit"], **fit} for fit in recorded["fits"]]
+        rows += [fit for fit in earlier if fit["steps"] not in args.steps]
+    rows.sort(key=lambda row: row["steps"])
     path = save("density_sparse", {"cap": CAP, "settings": vars(args), "fits": rows})
     plot(rows, path.with_suffix(".png"))
     print(path)
