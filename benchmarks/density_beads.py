@@ -23,7 +23,7 @@ LENSES = (1, 3, 5, 9)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="600 objects, one fill, no record")
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--fills", type=float, nargs="+", default=[0.01, 0.03, 0.1])
     args = parser.parse_args()
     train, test = (600, 200) if args.quick else (6000, 1000)
