@@ -23,7 +23,7 @@ from scipy.fft import next_fast_len
 from scipy.linalg import solve_triangular
 
 from estimation.density import crossfit
-from estimation.density.gaussian import gaussian_nats
+from estimation.density.fitted_gaussian import gaussian_nats
 from estimation.density.protocol import DensityScore, FittedDensity
 from estimation.ensemble import Ensemble
 
