@@ -145,6 +145,7 @@ def estimate_information(
     """
     if not 0.0 < confidence < 1.0:
         raise EstimationError(f"confidence {confidence!r} came; a number between 0 and 1 is due")
+    _check_choices(noise, density, seed)
     stack = as_measurements(measurements)
     seen = noise.check(stack)
     saturated = seen.get("saturated_fraction", 0.0)
@@ -214,6 +215,22 @@ def estimate_information(
 def _calibration_uncertainty(stack: np.ndarray, noise: NoiseModel) -> Mapping[str, float]:
     """Systematic error of the score by source, bits/pixel; empty where no error is known."""
     return noise.calibration_uncertainty(stack) if isinstance(noise, CalibratedNoise) else {}
+
+
+def _check_choices(noise: NoiseModel, density: str | Density, seed: int) -> None:
+    """Raise for what is no noise model, no density or no seed."""
+    if not isinstance(noise, NoiseModel):
+        raise EstimationError(
+            f"noise {noise!r} came; SensorNoise, PoissonNoise, GaussianNoise or a NoiseModel of "
+            "your own is due"
+        )
+    if not isinstance(density, str | Density):
+        raise EstimationError(
+            f"density {density!r} came; the name of one, or an object with `name` and `fit`, is due"
+        )
+    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not is_integer or seed < 0:
+        raise EstimationError(f"seed {seed!r} came; an integer, 0 or more, is due")
 
 
 def _affordable(density: str | Density, *, objects: int) -> str | Density:

@@ -392,6 +392,20 @@ BAD_INPUT = {
     "other maps": (GOOD, SensorNoise(gain=np.ones((9, 8))), {}, CalibrationMismatch, r"\(9, 8\)"),
     "nan": (np.where(GOOD > 398, np.nan, GOOD), GaussianNoise(1.0), {}, NotFinite, "NaN"),
     "patch": (GOOD, SensorNoise(), {"patch": 0}, InvalidMeasurements, "patch 0"),
+    **{
+        f"patch {patch}": (
+            GOOD,
+            SensorNoise(),
+            {"patch": patch},
+            InvalidMeasurements,
+            "whole number",
+        )
+        for patch in (4.0, None, True, (4, 2.5), (4, 4, 4))
+    },
+    "seed": (GOOD, SensorNoise(), {"seed": -1}, EstimationError, "seed -1 came"),
+    "broken seed": (GOOD, SensorNoise(), {"seed": 0.5}, EstimationError, "seed 0.5 came"),
+    "density number": (GOOD, SensorNoise(), {"density": 3}, EstimationError, "density 3 came"),
+    "no noise": (GOOD, None, {}, EstimationError, "noise None came"),
     "density": (GOOD, SensorNoise(), {"density": "gauss"}, EstimationError, "'gaussian'"),
     "confidence": (GOOD, SensorNoise(), {"confidence": 95}, EstimationError, "between 0 and 1"),
     "means": (
