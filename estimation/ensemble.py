@@ -156,10 +156,11 @@ def as_measurements(measurements: np.ndarray) -> np.ndarray:
 
 def patch_size(patch: int | tuple[int, int], height: int, width: int) -> tuple[int, int]:
     """Return (height, width) of a patch; larger than the frame means the whole frame."""
-    asked = (patch, patch) if isinstance(patch, int | np.integer) else tuple(patch)
-    if len(asked) != 2 or min(asked) < 1:
+    asked = tuple(patch) if isinstance(patch, tuple | list) else (patch, patch)
+    are_sizes = all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in asked)
+    if not are_sizes or len(asked) != 2 or min(asked) < 1:
         raise InvalidMeasurements(
-            f"patch {patch!r} came; 1 or more pixels, or (height, width), is due"
+            f"patch {patch!r} came; a whole number of pixels, 1 or more, or (height, width), is due"
         )
     return min(int(asked[0]), height), min(int(asked[1]), width)
 

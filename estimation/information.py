@@ -29,6 +29,7 @@ from estimation.density import (
     cross_fit,
     lowest,
 )
+from estimation.density.autoregressive import MIN_OBJECTS
 from estimation.density.clipping import check_unclipped
 from estimation.density.gaussian_checks import gaussian_diagnostics
 from estimation.ensemble import Ensemble, as_measurements, cut_patches, prepare
@@ -91,10 +92,11 @@ def estimate_information(
         The calibrated noise of these measurements.
     density
         `"gaussian"`, `"stationary"`, `"autoregressive"` (seconds to minutes, right where scenes are
-        sparse, see `AutoregressiveMixture` for its settings), `"auto"` (all), `"auto-gaussian"`
-        (the two cheap ones), or your own `Density`. Of several, the lowest bound is reported, each
-        half of the objects with the density chosen on the other half. Use one density for a
-        campaign: an automatic one may choose differently for different designs.
+        sparse, see `AutoregressiveMixture` for its settings), `"auto"` (all; with fewer than 12
+        objects the two cheap ones), `"auto-gaussian"` (the two cheap ones), or your own `Density`.
+        Of several, the lowest bound is reported, each half of the objects with the density chosen
+        on the other half. Use one density for a campaign: an automatic one may choose differently
+        for different designs.
     patch
         Pixels of a side, or (height, width); larger than the frame means the whole frame.
     seed
@@ -143,6 +145,7 @@ def estimate_information(
     """
     if not 0.0 < confidence < 1.0:
         raise EstimationError(f"confidence {confidence!r} came; a number between 0 and 1 is due")
+    _check_choices(noise, density, seed)
     stack = as_measurements(measurements)
     seen = noise.check(stack)
     saturated = seen.get("saturated_fraction", 0.0)
@@ -159,7 +162,8 @@ def estimate_information(
             "file was stacked many times"
         )
     ensemble = prepare(stack, noise, patch=patch, seed=seed)
-    chosen, bounds_bits = _best_score(_candidates(density, seed=seed), ensemble)
+    affordable = _affordable(density, objects=ensemble.objects)
+    chosen, bounds_bits = _best_score(_candidates(affordable, seed=seed), ensemble)
     noise_bits = _noise_bits(stack, noise, ensemble, expected)
     entropy_bits = chosen.per_object_nats * ensemble.reals_per_sample / np.log(2) + _log2_scale(
         noise, ensemble, stack.shape[-2:]
@@ -211,6 +215,28 @@ def estimate_information(
 def _calibration_uncertainty(stack: np.ndarray, noise: NoiseModel) -> Mapping[str, float]:
     """Systematic error of the score by source, bits/pixel; empty where no error is known."""
     return noise.calibration_uncertainty(stack) if isinstance(noise, CalibratedNoise) else {}
+
+
+def _check_choices(noise: NoiseModel, density: str | Density, seed: int) -> None:
+    """Raise for what is no noise model, no density or no seed."""
+    if not isinstance(noise, NoiseModel):
+        raise EstimationError(
+            f"noise {noise!r} came; SensorNoise, PoissonNoise, GaussianNoise or a NoiseModel of "
+            "your own is due"
+        )
+    if not isinstance(density, str | Density):
+        raise EstimationError(
+            f"density {density!r} came; the name of one, or an object with `name` and `fit`, is due"
+        )
+    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not is_integer or seed < 0:
+        raise EstimationError(f"seed {seed!r} came; an integer, 0 or more, is due")
+
+
+def _affordable(density: str | Density, *, objects: int) -> str | Density:
+    """Return what `density` means for so many objects: too few for a network leave Gaussians."""
+    is_automatic = isinstance(density, str) and density == "auto"
+    return "auto-gaussian" if is_automatic and objects < MIN_OBJECTS else density
 
 
 def _candidates(density: str | Density, *, seed: int) -> list[Density]:
@@ -288,6 +314,12 @@ def _noise_bits(
     else:
         means = np.asarray(expected)
         means = means[:, None] if means.ndim == 3 else means
+        if np.iscomplexobj(means) and not np.iscomplexobj(stack):
+            raise InvalidMeasurements(
+                "expected is complex, measurements are real; give the mean of the values measured"
+            )
+        if np.iscomplexobj(stack):  # both parts are noisy, whatever the type of their means
+            means = means.astype(np.complex128)
         if means.shape != stack.shape:
             raise InvalidMeasurements(
                 f"expected has shape {np.shape(expected)}, measurements {stack.shape}; give the "

@@ -13,6 +13,8 @@ Patches of one object are alike, so fewer than `nu` are independent. How many is
 one object out is a change of `T` of rank `P`, so the exact held-out score of every object costs the
 eigenvalues of one small matrix; the gap between held-out and in-sample score has a known mean at
 any `nu`, and the `nu` that explains the gap seen is the one the correction uses.
+
+Where independent patches are too few for that, `shrunk_gaussian` scores under the same name.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 from scipy.linalg import solve_triangular
 from scipy.special import digamma
 
+from estimation.density.fitted_gaussian import FittedGaussian
 from estimation.density.protocol import DensityScore
+from estimation.density.shrunk_gaussian import best_shrinkage, fit_shrunk, score_shrunk
 from estimation.ensemble import Ensemble
 from estimation.errors import TooFewObjects
 
@@ -36,20 +39,8 @@ BISECTIONS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class FittedGaussian:
-    """Normal(mean of the position, covariance) of patches."""
-
-    mean: Float64[np.ndarray, "positions patch_values"]
-    cholesky: Float64[np.ndarray, "patch_values patch_values"]
-
-    def negative_log_likelihood(self, ensemble: Ensemble) -> Float64[np.ndarray, " objects"]:
-        """Return nats per patch value of each object."""
-        return gaussian_nats(ensemble.patches() - self.mean, self.cholesky)
-
-
-@dataclass(frozen=True, slots=True)
 class FullGaussian:
-    """All covariances of a patch are free: needs more patches than a patch has values."""
+    """All covariances of a patch are free; fewer patches than they need are shrunk."""
 
     @property
     def name(self) -> str:
@@ -58,7 +49,8 @@ class FullGaussian:
 
     def fit(self, ensemble: Ensemble) -> FittedGaussian:
         """Fit mean image and pooled covariance; raise `TooFewObjects` for too few patches."""
-        _check_enough(ensemble, (ensemble.objects - 1) * ensemble.positions)
+        if not _is_enough(ensemble, (ensemble.objects - 1) * ensemble.positions):
+            return fit_shrunk(ensemble, best_shrinkage(ensemble))
         rows = ensemble.patches()
         mean = rows.mean(axis=0)
         scatter = _scatter(rows - mean)
@@ -71,10 +63,12 @@ class FullGaussian:
         Raises
         ------
         TooFewObjects
-            If patches, or independent patches, are fewer than 1.25 for every patch value.
+            If patches, or independent patches, are fewer than 1.25 for every patch value, and
+            objects fewer than 8 or patches too large to be shrunk.
         """
         n, positions, d = ensemble.objects, ensemble.positions, ensemble.patch_values
-        _check_enough(ensemble, (n - 2) * positions)
+        if not _is_enough(ensemble, (n - 2) * positions):
+            return score_shrunk(ensemble, name=self.name)
         rows = ensemble.patches()
         rows -= rows.mean(axis=0)
         inverse_factor = _inverse_cholesky(_scatter(rows))
@@ -86,7 +80,8 @@ class FullGaussian:
         held_out = _leave_one_out_nats(leverage, log_det, n=n, positions=positions, d=d)
         gap = float(held_out.mean() - in_sample.mean())
         share = independent_share(gap, n=n, positions=positions, d=d)
-        _check_enough(ensemble, share * (n - 2) * positions)
+        if not _is_enough(ensemble, share * (n - 2) * positions):
+            return score_shrunk(ensemble, name=self.name)
         degrees = (n - 1) * positions
         entropy = 0.5 * (
             np.log(2 * np.pi * np.e)
@@ -152,20 +147,6 @@ def independent_share(gap: float, *, n: int, positions: int, d: int) -> float:
     return 0.5 * (low + high)
 
 
-def gaussian_nats(
-    residuals: Float64[np.ndarray, "objects positions patch_values"],
-    cholesky: Float64[np.ndarray, "patch_values patch_values"],
-) -> Float64[np.ndarray, " objects"]:
-    """Return the Gaussian negative log-likelihood, nats per value, mean over positions."""
-    objects, positions, d = residuals.shape
-    whitened = solve_triangular(
-        cholesky, residuals.reshape(-1, d).T, lower=True, check_finite=False
-    )
-    squared = np.square(whitened).sum(axis=0).reshape(objects, positions).mean(axis=1)
-    log_det = 2.0 * np.log(np.diag(cholesky)).sum()
-    return 0.5 * (np.log(2 * np.pi) + (log_det + squared) / d)
-
-
 def _scatter(rows: np.ndarray) -> np.ndarray:
     flat = rows.reshape(-1, rows.shape[-1])
     return flat.T @ flat
@@ -214,14 +195,5 @@ def _leave_one_out_nats(
     return 0.5 * (np.log(2 * np.pi) + log_det_without / d - np.log(degrees) + squared / d)
 
 
-def _check_enough(ensemble: Ensemble, independent_rows: float | int) -> None:
-    d = ensemble.patch_values
-    if independent_rows < ROWS_PER_VALUE * d + 2:
-        raise TooFewObjects(
-            f"density 'gaussian': {ensemble.objects} objects with {ensemble.positions} patches "
-            "each give "
-            f"{independent_rows:.0f} independent patches, at least {ROWS_PER_VALUE * d + 2:.0f} "
-            "are "
-            f"needed for patches of {d} values; capture more objects, use a smaller patch, or "
-            "density='stationary'"
-        )
+def _is_enough(ensemble: Ensemble, independent_rows: float | int) -> bool:
+    return independent_rows >= ROWS_PER_VALUE * ensemble.patch_values + 2

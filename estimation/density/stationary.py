@@ -23,7 +23,7 @@ from scipy.fft import next_fast_len
 from scipy.linalg import solve_triangular
 
 from estimation.density import crossfit
-from estimation.density.gaussian import gaussian_nats
+from estimation.density.fitted_gaussian import gaussian_nats
 from estimation.density.protocol import DensityScore, FittedDensity
 from estimation.ensemble import Ensemble
 
@@ -223,8 +223,9 @@ def expected_periodogram(
     tapered = lags * np.outer(_taper(rows), _taper(columns))
     # A lag and its wrap-around fall on the same Fourier phase, so both are added.
     wrapped = np.zeros((*lags.shape[:2], rows, columns))
-    row_at, column_at = np.arange(-rows + 1, rows), np.arange(-columns + 1, columns)
-    for row, column in itertools.product(row_at, column_at):
+    # Further lags have faded to zero; a frame has millions of them.
+    reach = (min(rows - 1, LARGEST_LAG), min(columns - 1, LARGEST_LAG))
+    for row, column in itertools.product(*(range(-far, far + 1) for far in reach)):
         wrapped[:, :, row % rows, column % columns] += tapered[:, :, row, column]
     spectrum = np.moveaxis(np.fft.fft2(wrapped).conj(), (0, 1), (2, 3))
     spectrum = 0.5 * (spectrum + np.swapaxes(spectrum.conj(), -1, -2))

@@ -256,8 +256,10 @@ class _Pixels:
     def _correction(self, counts: np.ndarray, electrons: np.ndarray, of: Callable) -> np.ndarray:
         last = self._columns - 1
         if self._has_one_scale:
-            column = counts.astype(np.int32)
-            column -= np.int32(self._first_count)
+            # 32 bits are faster, but converters may have 32 of their own.
+            wide = counts.dtype.itemsize > 2
+            column = counts.astype(np.int64 if wide else np.int32)
+            column -= column.dtype.type(self._first_count)
             if column.min() >= last:
                 return of(self._bits_at_end)
             np.clip(column, 0, last, out=column)

@@ -241,10 +241,11 @@ class SensorNoise:
                 "set bit_depth to the camera's, or undo the bit shift of the file"
             )
         kept = measurements if usable.all() else np.where(usable, measurements, 1)
-        saturated = float(
-            np.mean(kept >= self.clip_level_adu) if highest >= self.clip_level_adu.min() else 0.0
-        )
-        zero = 1.0 - float(np.count_nonzero(kept)) / kept.size
+        saturated = 0.0
+        if highest >= self.clip_level_adu.min() and usable.any():
+            saturated = float(np.mean(measurements >= self.clip_level_adu, where=usable))
+        values = max(1, kept.size // usable.size * np.count_nonzero(usable))
+        zero = float(kept.size - np.count_nonzero(kept)) / values
         if saturated > MAX_SATURATED_FRACTION or zero > MAX_ZERO_FRACTION:
             raise SaturatedMeasurements(
                 f"{saturated:.1%} of the pixels are saturated and {zero:.1%} are 0; at most "

@@ -27,6 +27,15 @@ BAD_INPUT = 2
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 PLOT_INCHES = (8.0, 3.6)
 
+TOLD = (
+    "entropy_bits",
+    "is_converged",
+    "remaining_gap_bits",
+    "gaussian_excess_bits",
+    "is_gaussian_misspecified",
+)
+"""Diagnostics in the JSON document; null where the density has none, or does not know."""
+
 FramesArgument = Annotated[
     list[Path],
     typer.Argument(
@@ -57,6 +66,10 @@ DensityOption = Annotated[
 PatchOption = Annotated[int, typer.Option("--patch", min=1, help="Side of a patch, pixels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 ConfidenceOption = Annotated[float, typer.Option("--confidence", help="Of the intervals.")]
+ObjectEntropyOption = Annotated[
+    float | None,
+    typer.Option("--object-entropy", help="Of the objects in view where known: caps the bits."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, no table.")]
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", help="Draw per-object information (.png, .svg, .pdf).")
@@ -75,6 +88,7 @@ def score(
     patch: PatchOption = 16,
     seed: SeedOption = 0,
     confidence: ConfidenceOption = 0.95,
+    object_entropy: ObjectEntropyOption = None,
     as_json: JsonOption = False,
     plot: PlotOption = None,
 ) -> None:
@@ -93,6 +107,7 @@ def score(
             patch=patch,
             seed=seed,
             confidence=confidence,
+            object_entropy=object_entropy,
         )
         uncertainty = camera.calibration_uncertainty(counts)
         if plot is not None:
@@ -235,11 +250,33 @@ def _score_table(
     table.add_row("H(Y|X)", f"{estimate.conditional_entropy:.4f} bits/pixel")
     for source, bits in uncertainty.items():
         table.add_row(f"error of {source}", f"{bits:.4f} bits/pixel")
+    if estimate.is_capped:
+        bound = estimate.diagnostics["uncapped_bits_per_pixel"]
+        table.add_row("capped", f"by the entropy of the objects, from {bound:.4f} bits/pixel")
     table.add_row("density", estimate.density)
+    for row in _training_rows(estimate):
+        table.add_row(*row)
     table.add_row("patch", " x ".join(map(str, estimate.patch)))
     table.add_row("batch", f"{shape[0]} objects of {' x '.join(map(str, shape[1:]))}")
     table.add_row("bit depth", str(camera.bit_depth))
     return table
+
+
+def _training_rows(estimate: InformationEstimate) -> list[tuple[str, str]]:
+    """Return what is known of the bounds tried, and of how far training has come."""
+    seen = estimate.diagnostics
+    rows = [
+        (f"H(Y) by {name}", f"{bits:.4f} bits/pixel")
+        for name, bits in seen.get("entropy_bits", {}).items()
+    ]
+    if "gaussian_excess_bits" in seen:
+        excess = f"{seen['gaussian_excess_bits']:.4f} bits/pixel above the network"
+        rows.append(("best Gaussian", excess))
+    if "is_converged" in seen:
+        gap = seen.get("remaining_gap_bits")
+        left = "unknown" if gap is None else f"{gap:.4f} bits/pixel"
+        rows.append(("converged", f"{'yes' if seen['is_converged'] else 'no'}, gap left {left}"))
+    return rows
 
 
 def _comparison_table(comparison: DesignComparison) -> Table:
@@ -281,13 +318,27 @@ def _as_plain(
         "entropy": estimate.entropy,
         "conditional_entropy": estimate.conditional_entropy,
         "calibration_uncertainty": dict(uncertainty),
+        "is_capped": estimate.is_capped,
+        "uncapped_bits_per_pixel": _plain(
+            estimate.diagnostics.get("uncapped_bits_per_pixel", estimate.bits_per_pixel)
+        ),
         "density": estimate.density,
+        **{name: _plain(estimate.diagnostics.get(name)) for name in TOLD},
         "patch": list(estimate.patch),
         "shape": list(shape),
         "bit_depth": int(camera.bit_depth),
         "warnings": _warnings(estimate),
         "per_object_bits": [round(float(bits), 6) for bits in estimate.per_object_bits],
     }
+
+
+def _plain(found: Any) -> Any:
+    """Return what JSON takes; `None` for what is unknown."""
+    if isinstance(found, Mapping):
+        return {str(name): _plain(part) for name, part in found.items()}
+    if found is None or isinstance(found, bool | np.bool_):
+        return None if found is None else bool(found)
+    return float(found) if np.isfinite(found) else None
 
 
 def _comparison_as_plain(
@@ -324,6 +375,11 @@ def _warnings(estimate: InformationEstimate) -> list[str]:
     if seen.get("is_misspecified"):
         found.append(
             "the frames are not what the density expects: the bits are an upper bound only"
+        )
+    if seen.get("is_gaussian_misspecified"):
+        found.append(
+            f"a Gaussian density would say {seen['gaussian_excess_bits']:.2f} bits/pixel more: "
+            "compare designs by the autoregressive one only"
         )
     if seen.get("is_saturated"):
         found.append(f"{seen['saturated_fraction']:.1%} of the values are saturated")

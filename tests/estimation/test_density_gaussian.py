@@ -105,6 +105,24 @@ def test_corrected_score_lies_between_seen_and_unseen(rng):
     assert seen < score.entropy_nats < score.held_out_nats
 
 
-def test_too_few_patches_say_how_many_are_needed(rng):
-    with pytest.raises(TooFewObjects, match=r"at least 322 .* density='stationary'"):
-        estimate_information(rng.normal(size=(20, 16, 16)), GaussianNoise(1.0), density="gaussian")
+@pytest.mark.parametrize(("objects", "excess"), [(60, 0.03), (150, 0.01)])
+def test_few_objects_are_shrunk_to_the_closed_form(rng, make_field, objects, excess):
+    scene = make_field(rng, objects, 16, variance=400.0, length=4.0)
+    values = scene + 5 * rng.normal(size=scene.shape)
+    estimate = estimate_information(values, GaussianNoise(5.0), density="gaussian")
+    error = estimate.bits_per_pixel - 1.127713  # closed form of issue 3
+    assert -3 * estimate.standard_error < error < 3 * estimate.standard_error + excess
+    assert estimate.density == "gaussian"
+    assert estimate.diagnostics["shrinkage"] == 1.0  # the field is stationary
+
+
+def test_a_fit_to_few_objects_is_the_shrunk_one(rng):
+    ensemble = ensemble_of(rng.normal(size=(40, 8, 8)).cumsum(axis=2), patch=8)
+    fitted = FullGaussian().fit(ensemble)
+    nats = fitted.negative_log_likelihood(ensemble).mean()
+    assert nats < FullGaussian().score(ensemble).entropy_nats
+
+
+def test_objects_too_few_to_shrink_are_refused(rng):
+    with pytest.raises(TooFewObjects, match=r"at least 8 objects .* density='stationary'"):
+        estimate_information(rng.normal(size=(7, 16, 16)), GaussianNoise(1.0), density="gaussian")

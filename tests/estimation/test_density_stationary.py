@@ -104,3 +104,28 @@ def test_few_frames_whose_lags_are_no_covariance_still_score(rng):
         ensemble_of(values + 1e-3 * rng.normal(size=values.shape), 8)
     )
     assert np.isfinite(score.per_object_nats).all()
+
+
+def test_expected_periodogram_adds_every_lag_that_the_taper_leaves(rng):
+    lags = rng.normal(size=(1, 1, 89, 79))
+    lags += np.roll(lags[..., ::-1, ::-1], (1, 1), axis=(-2, -1))
+    found = stationary.expected_periodogram(lags, (45, 40), floor=-np.inf)[..., 0, 0].real
+    rows, columns = np.arange(-44, 45), np.arange(-39, 40)
+    tapered = lags[0, 0] * np.outer(stationary._taper(45), stationary._taper(40))
+    row_waves = np.exp(2j * np.pi * np.outer(np.arange(45), rows) / 45)
+    column_waves = np.exp(2j * np.pi * np.outer(columns, np.arange(40)) / 40)
+    direct = (row_waves @ tapered[np.ix_(rows, columns)] @ column_waves).real
+    np.testing.assert_allclose(found, direct, atol=1e-9)
+
+
+def test_expected_periodogram_of_a_large_frame_reads_near_lags_only(rng, monkeypatch):
+    read = []
+
+    class Counted(np.ndarray):
+        def __getitem__(self, at):
+            read.append(at)
+            return super().__getitem__(at)
+
+    lags = rng.normal(size=(1, 1, 255, 255)).view(Counted)
+    stationary.expected_periodogram(lags, (128, 128), floor=0.0)
+    assert len(read) <= (2 * stationary.LARGEST_LAG + 1) ** 2 + 100

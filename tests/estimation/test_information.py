@@ -112,6 +112,30 @@ def test_complex_noise_is_counted_per_complex_sample(rng):
     assert estimate.bits_per_measurement == pytest.approx(estimate.bits_per_pixel)
 
 
+def test_a_real_mean_of_complex_values_has_the_noise_of_both_parts(rng):
+    mean = rng.normal(size=(64, 8, 8))
+    values = GaussianNoise(1.0).sample(mean.astype(complex), rng)
+    estimate = estimate_information(values, GaussianNoise(1.0), patch=2, expected=mean)
+    assert estimate.conditional_entropy == pytest.approx(np.log2(2 * np.pi * np.e))
+
+
+def test_complex_means_of_real_values_are_refused(rng):
+    values = rng.normal(size=(64, 8, 8))
+    with pytest.raises(InvalidMeasurements, match="expected is complex"):
+        estimate_information(values, GaussianNoise(1.0), patch=2, expected=values + 0j)
+
+
+@pytest.mark.parametrize("objects", [4, 8, 11])
+def test_automatic_choice_with_few_objects_falls_back_to_the_gaussians(rng, objects):
+    values = rng.normal(size=(objects, 16, 16))
+    found = [
+        estimation.estimate_information(values, GaussianNoise(0.5), patch=4, density=density)
+        for density in ("auto", "auto-gaussian")
+    ]
+    assert found[0].density in {"gaussian", "stationary"}
+    assert found[0].bits_per_pixel == found[1].bits_per_pixel
+
+
 def test_a_second_shot_of_the_same_scene_halves_the_noise(rng):
     scene = 3 * rng.normal(size=(6000, 1, 1, 1))
     values = scene + rng.normal(size=(6000, 2, 1, 1))
@@ -368,6 +392,20 @@ BAD_INPUT = {
     "other maps": (GOOD, SensorNoise(gain=np.ones((9, 8))), {}, CalibrationMismatch, r"\(9, 8\)"),
     "nan": (np.where(GOOD > 398, np.nan, GOOD), GaussianNoise(1.0), {}, NotFinite, "NaN"),
     "patch": (GOOD, SensorNoise(), {"patch": 0}, InvalidMeasurements, "patch 0"),
+    **{
+        f"patch {patch}": (
+            GOOD,
+            SensorNoise(),
+            {"patch": patch},
+            InvalidMeasurements,
+            "whole number",
+        )
+        for patch in (4.0, None, True, (4, 2.5), (4, 4, 4))
+    },
+    "seed": (GOOD, SensorNoise(), {"seed": -1}, EstimationError, "seed -1 came"),
+    "broken seed": (GOOD, SensorNoise(), {"seed": 0.5}, EstimationError, "seed 0.5 came"),
+    "density number": (GOOD, SensorNoise(), {"density": 3}, EstimationError, "density 3 came"),
+    "no noise": (GOOD, None, {}, EstimationError, "noise None came"),
     "density": (GOOD, SensorNoise(), {"density": "gauss"}, EstimationError, "'gaussian'"),
     "confidence": (GOOD, SensorNoise(), {"confidence": 95}, EstimationError, "between 0 and 1"),
     "means": (

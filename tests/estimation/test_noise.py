@@ -202,6 +202,25 @@ BAD_FRAMES = {
 }
 
 
+def test_fractions_are_of_the_pixels_in_use():
+    frames = np.tile(GOOD, (25, 1, 1))
+    frames[0, 0, 0], frames[1, 0, 1] = 4095, 0
+    defects = np.arange(64).reshape(8, 8) >= 16
+    frames[:, 7, 7] = 4095  # broken, so nobody's saturation
+    seen = SensorNoise(defects=defects).check(frames)
+    assert seen["saturated_fraction"] == pytest.approx(1 / (25 * 16))
+    assert seen["zero_fraction"] == pytest.approx(1 / (25 * 16))
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+def test_counts_of_32_bits_keep_their_entropy(dtype):
+    noise = SensorNoise(gain=1.0, offset=100.0, read_noise=0.3, bit_depth=32)
+    counts = np.array([[3_000_000_100, 3_000_050_100]], dtype=dtype)
+    # 3e9 e-: 1/2 log2(2 pi e 3e9), known to 1e-4 where float32 holds the count
+    expected = 0.5 * np.log2(2 * np.pi * np.e * 3e9)
+    assert noise.conditional_entropy(counts) == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize("case", BAD_FRAMES)
 def test_frames_no_camera_delivers_are_refused(case):
     noise, frames, error, match = BAD_FRAMES[case]

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from estimation import SensorNoise
+from estimation import InformationEstimate, SensorNoise
 from instrument.faces.score import compare, score
 
 CAMERA = ["--gain", "2.0", "--offset", "100", "--read-noise", "1.5", "--bit-depth", "12"]
@@ -222,6 +222,62 @@ def test_few_objects_are_warned_about_on_standard_error(infoloop, rng):
     result = infoloop("score", "batch.npy", *CAMERA, "--density", "stationary", "--patch", "12")
     assert result.exit_code == 0
     assert "too few objects" in result.stderr
+
+
+def test_known_entropy_of_the_objects_caps_the_bits_and_says_so(infoloop, rng):
+    np.save("batch.npy", flat_objects(rng, size=1))
+    asked = ["score", "batch.npy", *CAMERA, *FAST, "--object-entropy", "0.5"]
+    found = scored(infoloop(*asked, "--json"))
+    assert (found["bits_per_pixel"], found["is_capped"]) == (0.5, True)
+    assert found["uncapped_bits_per_pixel"] > 0.5
+    assert "capped" in infoloop(*asked).stdout
+    assert "capped" not in infoloop("score", "batch.npy", *CAMERA, *FAST).stdout
+
+
+def estimate_with(**diagnostics) -> InformationEstimate:
+    return InformationEstimate(
+        bits_per_pixel=1.0,
+        standard_error=0.01,
+        interval=(0.98, 1.02),
+        frame_noise_standard_error=None,
+        bits_per_measurement=16.0,
+        entropy=5.0,
+        conditional_entropy=4.0,
+        density="autoregressive",
+        patch=(4, 4),
+        per_object_bits=np.ones(3),
+        confidence=0.95,
+        diagnostics=diagnostics,
+    )
+
+
+@pytest.mark.parametrize(("gap", "told"), [(0.0312, "0.0312 bits/pixel"), (None, "unknown")])
+def test_a_trained_score_tells_how_far_training_has_come(infoloop, monkeypatch, gap, told):
+    trained = estimate_with(
+        is_converged=False,
+        remaining_gap_bits=gap,
+        entropy_bits={"autoregressive": 5.0, "gaussian": 6.5},
+        gaussian_excess_bits=1.5,
+        is_gaussian_misspecified=True,
+    )
+    monkeypatch.setattr("estimation.estimate_information", lambda *args, **options: trained)
+    np.save("batch.npy", GOOD)
+    found = scored(infoloop("score", "batch.npy", *CAMERA, "--json"))
+    assert (found["is_converged"], found["remaining_gap_bits"]) == (False, gap)
+    assert found["entropy_bits"] == {"autoregressive": 5.0, "gaussian": 6.5}
+    assert found["gaussian_excess_bits"] == 1.5
+    assert any("Gaussian density would say 1.50" in sentence for sentence in found["warnings"])
+    table = infoloop("score", "batch.npy", *CAMERA).stdout
+    assert f"no, gap left {told}" in table
+    assert "6.5000 bits/pixel" in table
+    assert "1.5000 bits/pixel above" in table
+
+
+def test_a_gaussian_score_has_nothing_to_train(infoloop, rng):
+    np.save("batch.npy", flat_objects(rng))
+    found = scored(infoloop("score", "batch.npy", *CAMERA, *FAST, "--json"))
+    assert found["is_converged"] is None
+    assert found["entropy_bits"] == {"gaussian": pytest.approx(found["entropy"], abs=0.01)}
 
 
 GOOD = np.random.default_rng(3).integers(300, 400, size=(30, 4, 4)).astype(np.uint16)
