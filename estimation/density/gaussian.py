@@ -64,7 +64,7 @@ class FullGaussian:
         ------
         TooFewObjects
             If patches, or independent patches, are fewer than 1.25 for every patch value, and
-            objects fewer than 8 or patches too large to be shrunk.
+            objects fewer than 12 or patches too large to be shrunk.
         """
         n, positions, d = ensemble.objects, ensemble.positions, ensemble.patch_values
         if not _is_enough(ensemble, (n - 2) * positions):

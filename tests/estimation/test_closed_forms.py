@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from estimation import (
     AutoregressiveMixture,
@@ -56,7 +57,8 @@ def test_counts_carry_the_information_of_the_closed_form(rng, case):
 
 @pytest.mark.parametrize("density", ["gaussian", "stationary"])
 def test_a_gaussian_channel_of_snr_10_carries_1_72972_bits(rng, density):
-    values = np.sqrt(10) * rng.normal(size=(40000, 1, 1)) + rng.normal(size=(40000, 1, 1))
+    signal = rng.permutation(np.sqrt(10) * norm.ppf(QUANTILES))
+    values = (signal + rng.normal(size=OBJECTS)).reshape(-1, 1, 1)
     estimate = estimate_information(values, GaussianNoise(1.0), density=density)
     assert estimate.bits_per_pixel == pytest.approx(
         1.72972, abs=min(0.01, 3 * estimate.standard_error)

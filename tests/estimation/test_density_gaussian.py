@@ -124,5 +124,5 @@ def test_a_fit_to_few_objects_is_the_shrunk_one(rng):
 
 
 def test_objects_too_few_to_shrink_are_refused(rng):
-    with pytest.raises(TooFewObjects, match=r"at least 8 objects .* density='stationary'"):
-        estimate_information(rng.normal(size=(7, 16, 16)), GaussianNoise(1.0), density="gaussian")
+    with pytest.raises(TooFewObjects, match=r"at least 12 objects .* density='stationary'"):
+        estimate_information(rng.normal(size=(11, 16, 16)), GaussianNoise(1.0), density="gaussian")

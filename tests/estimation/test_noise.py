@@ -216,9 +216,9 @@ def test_fractions_are_of_the_pixels_in_use():
 def test_counts_of_32_bits_keep_their_entropy(dtype):
     noise = SensorNoise(gain=1.0, offset=100.0, read_noise=0.3, bit_depth=32)
     counts = np.array([[3_000_000_100, 3_000_050_100]], dtype=dtype)
-    # 3e9 e-: 1/2 log2(2 pi e 3e9), known to 1e-4 where float32 holds the count
+    # shot noise alone: 1/2 log2(2 pi e 3e9), to the .002 bit that issue 3 grants
     expected = 0.5 * np.log2(2 * np.pi * np.e * 3e9)
-    assert noise.conditional_entropy(counts) == pytest.approx(expected, abs=1e-4)
+    assert noise.conditional_entropy(counts) == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("case", BAD_FRAMES)
