@@ -26,6 +26,12 @@ from estimation.noise import SimulatedNoise
 
 Values = Mapping[str, Any]
 
+CLEAR_OF_SATURATION = 6.0
+"""Noise standard deviations that a pixel's mean should keep from where it clips."""
+
+SATURATION_COST_BITS = 20.0
+"""What a pixel costs at the clip level, bits; more than any pixel can carry."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -106,8 +112,9 @@ class Climber:
         if isinstance(twin, AnnealedTwin):
             twin = twin.annealed(progress)
         entropy_nats = surrogate.entropy_nats(twin, objects, self.noise, patch=self.patch, key=key)
-        noise_bits = cut(self.noise.entropy_at(twin(objects)), self.patch).mean()
-        return entropy_nats / np.log(2.0) - noise_bits
+        electrons = twin(objects)
+        noise_bits = cut(self.noise.entropy_at(electrons), self.patch).mean()
+        return entropy_nats / np.log(2.0) - noise_bits - saturation_cost_bits(self.noise, electrons)
 
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return a step and a validation, both jitted.
@@ -193,6 +200,20 @@ class Climber:
             is_stopped_early=step < self.steps,
             history=tuple(history),
         )
+
+
+def saturation_cost_bits(noise: SimulatedNoise, electrons: Any) -> Any:
+    """Return a barrier before saturation, bits per pixel; 0 for noise that knows no clip level.
+
+    A clipped pixel has no noise, which a Gaussian surrogate takes for information: without a
+    barrier it climbs to where the estimator refuses the frames.
+    """
+    level = getattr(noise, "clip_level_adu", None)
+    if level is None:
+        return 0.0
+    mean, variance = noise.moments_at(electrons)
+    room = (jnp.floor(jnp.asarray(level, mean.dtype)) - mean) / jnp.sqrt(variance)
+    return SATURATION_COST_BITS * jnp.square(jax.nn.relu(1.0 - room / CLEAR_OF_SATURATION)).mean()
 
 
 def in_float64(twin: Any) -> Any:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -145,6 +151,46 @@ def test_a_design_that_saturates_is_refused_with_a_reason(balance):
     assert given.estimate is None
     assert "saturated" in given.refusal
     assert found.best.estimate is not None
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float
+    high: float
+
+
+class Exposure(eqx.Module):
+    """One number scales all light: more is better until the converter clips."""
+
+    time_ms: Any
+
+    @property
+    def parameters(self) -> Mapping[str, Range]:
+        return {"time_ms": Range(0.1, 10.0)}
+
+    def values(self) -> dict[str, Any]:
+        return {"time_ms": jnp.asarray(self.time_ms)}
+
+    def with_values(self, values: Mapping[str, Any]) -> Exposure:
+        return Exposure(jnp.asarray(values["time_ms"]))
+
+    def projected(self) -> Exposure:
+        return Exposure(jnp.clip(jnp.asarray(self.time_ms), 0.1, 10.0))
+
+    def hand_made(self) -> Mapping[str, Mapping[str, Any]]:
+        return {}
+
+    def __call__(self, objects: Any) -> Any:
+        return (1000.0 * jnp.asarray(self.time_ms) * objects).reshape(-1, 1, 2, 2)
+
+
+def test_an_ascent_brightens_up_to_saturation_and_no_further():
+    scenes = np.random.default_rng(0).uniform(0.6, 1.0, (400, 4))
+    noise = SensorNoise(gain=1.0, offset=100.0, read_noise=30.0, bit_depth=12)
+    found = maximise_information(Exposure(1.0), scenes, noise, seed=0, **FAST)
+    reached = float(found.twin.time_ms)
+    assert found.best.origin == "gradient"
+    assert 2.0 < reached < 3.995  # the brightest pixel of all clips at 3.995 ms
 
 
 def test_twelve_objects_are_too_few(balance, scalars):
