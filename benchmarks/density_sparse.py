@@ -122,6 +122,9 @@ def plot(rows: list[dict], path: Path) -> None:
         axes.axhline(factor * CAP, color="k", lw=0.6, ls="--" if factor > 1 else "-")
         axes.annotate(f"{factor:g} x cap", (seconds[1], factor * CAP))
     axes.set(xlabel="seconds, 2 cores", ylabel="entropy-rate score, bits/pixel")
+    axes.set_xticks([10, 30, 60, 120, 300, 600], ["10", "30", "60", "120", "300", "600"])
+    axes.set_yticks([0.15, 0.2, 0.3, 0.4, 0.6], ["0.15", "0.2", "0.3", "0.4", "0.6"])
+    axes.minorticks_off()
     axes.legend()
     figure.savefig(path, dpi=120)
 
