@@ -7,19 +7,27 @@ the independent estimator, `estimate_information`, on objects that the ascent ha
 """
 
 from estimation.ideal.ascent import Ascent, Progress
+from estimation.ideal.autoregressive import AutoregressiveSurrogate
 from estimation.ideal.design import Candidate, IdealDesign, maximise_information
-from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Surrogate
+from estimation.ideal.protocol import (
+    AnnealedTwin,
+    DifferentiableTwin,
+    RefittedSurrogate,
+    Surrogate,
+)
 from estimation.ideal.surrogates import GaussianSurrogate, LinearGaussian, StationarySurrogate
 
 __all__ = [
     "AnnealedTwin",
     "Ascent",
+    "AutoregressiveSurrogate",
     "Candidate",
     "DifferentiableTwin",
     "GaussianSurrogate",
     "IdealDesign",
     "LinearGaussian",
     "Progress",
+    "RefittedSurrogate",
     "StationarySurrogate",
     "Surrogate",
     "maximise_information",
