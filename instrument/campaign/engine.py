@@ -18,6 +18,7 @@ from estimation import EstimationError
 from estimation.information import DensityName
 from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
 from instrument.bench.bench import Bench
+from instrument.bench.patterns import grey_patterns
 from instrument.bench.safety import InterlockTripped
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import (
@@ -211,6 +212,7 @@ class Campaign:
                 phase=proposal.phase,
                 design=proposal.design,
                 patterns=applied.patterns,
+                greys=grey_patterns(self._config),
             )
         )
         return capture_batch(

@@ -4,6 +4,7 @@ from instrument.bench.patterns._disc import DISC_BOUNDS, DISC_LABELS, DiscBasis
 from instrument.bench.patterns._family import (
     PatternBasis,
     draw_patterns,
+    grey_patterns,
     make_basis,
     pattern_parameter,
     render_patterns,
@@ -19,6 +20,7 @@ __all__ = [
     "SuperpixelBasis",
     "ZernikeBasis",
     "draw_patterns",
+    "grey_patterns",
     "make_basis",
     "noll_indices",
     "noll_mode",

@@ -119,3 +119,14 @@ def draw_patterns(
             components = components_of_shot(parameter, design.values[name], shot, config.shots)
             patterns[shown_as(parameter.role, shot, len(shots))] = basis.pattern(components)
     return patterns
+
+
+def grey_patterns(config: Config) -> tuple[str, ...]:
+    """Name the patterns, as `draw_patterns` does, whose levels are brightness and not phase."""
+    return tuple(
+        shown_as(parameter.role, shot, shots)
+        for parameter in config.design.values()
+        if isinstance(parameter, SuperpixelParameter | DiscParameter)
+        for shots in [config.shots if parameter.per_shot else 1]
+        for shot in range(shots)
+    )
