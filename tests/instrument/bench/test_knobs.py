@@ -125,7 +125,7 @@ def test_nothing_moves_for_a_bad_design(bench, bad, error, named):
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("f_number", 8.0, r"Lens \(role iris\): 8 1 asked, .* 1 to 6 .*or limits in bench.roles"),
+        ("f_number", 8.0, r"Lens \(role iris\): 8 asked, .* 1 to 6; .*or limits in bench.roles"),
         ("angle", 181.0, r"Rotation \(role angle\): 181 deg asked, .*or limits_deg in bench.roles"),
         ("integration", 2000.0, r"Camera: exposure 2000 ms asked, .* 0.1 to 1000 ms allowed"),
     ],
@@ -149,7 +149,7 @@ def test_soft_limits_and_the_devices_hold_whatever_the_space_allows(bench, name,
     ("role", "attribute", "error", "sentence"),
     [
         ("stations", "error", 1, r"Stations \(role stations\): 2 \(position\) asked, 3 "),
-        ("iris", "error_um", 0.02, r"Lens \(role iris\): 2.5 1 asked, 2.52 .*widen tolerance"),
+        ("iris", "error_um", 0.02, r"Lens \(role iris\): 2.5 asked, 2.52 .*widen tolerance"),
         ("angle", "error_um", -0.2, r"Rotation .*30 deg asked, 29.8 deg .*tolerance_deg"),
         ("camera", "exposure_error_ms", 0.1, r"Camera .*0.5 ms asked, 0.6 ms read back.*bounds_ms"),
     ],
