@@ -22,7 +22,7 @@ class Coherent:
 
 @pytest.mark.parametrize("surrogate", ["gaussian", "autoregressive"])
 def test_a_twin_that_expects_complex_values_is_refused(balance, scalars, surrogate):
-    with pytest.raises(InvalidMeasurements, match="complex128.*two shots"):
+    with pytest.raises(InvalidMeasurements, match=r"complex128.*two shots"):
         maximise_information(
             Coherent(balance), scalars[:40], GaussianNoise(1.0), seed=0, patch=2, steps=1,
             surrogate=surrogate,
