@@ -110,7 +110,7 @@ def check_reachable(bench: Bench) -> None:
     """
     try:
         space = bench.space()
-        for share in (0.0, BETWEEN, 1.0):
+        for share in (0.0, 1.0, BETWEEN):
             bench.check(space.from_unit(np.full(space.dimension, share)), space=space)
     except (DesignError, LimitViolation) as error:
         raise ConnectError([f"`design`: {error}"]) from error
