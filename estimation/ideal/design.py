@@ -24,7 +24,7 @@ from estimation.errors import (
 )
 from estimation.ideal.ascent import Ascent, Climber, Guide, Progress, in_float64
 from estimation.ideal.autoregressive import AutoregressiveSurrogate
-from estimation.ideal.forward import built, expected_electrons
+from estimation.ideal.forward import built, check_real, expected_electrons
 from estimation.ideal.protocol import DifferentiableTwin, RefittedSurrogate, Surrogate
 from estimation.ideal.surrogates import GaussianSurrogate, StationarySurrogate
 from estimation.information import InformationEstimate, estimate_information
@@ -151,6 +151,8 @@ def maximise_information(
 
     Raises
     ------
+    InvalidMeasurements
+        If the objects, or what the twin expects of them, are complex.
     TooFewObjects
         If a part of the objects is too small to be used.
     NotFinite
@@ -163,6 +165,7 @@ def maximise_information(
     Pinkard et al., arXiv 2405.20559 (IDEAL).
     """
     stack = np.asarray(objects)
+    check_real(twin, stack)
     chosen = _surrogate(surrogate)
     parts = _split(stack, seed=seed)
     size = (patch, patch) if isinstance(patch, int | np.integer) else (patch[0], patch[1])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
 
+from estimation.errors import InvalidMeasurements
 from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin
 
 _BYTES_AT_ONCE = 2**26
@@ -34,6 +35,29 @@ def expected_electrons(
             for first in range(0, len(objects), piece)
         ]
     return np.concatenate(parts).astype(np.float64)
+
+
+def check_real(twin: DifferentiableTwin, objects: np.ndarray) -> None:
+    """Refuse complex numbers, of which only the real part would be followed and scored.
+
+    Raises
+    ------
+    InvalidMeasurements
+        The objects, or what the twin expects of them, are complex.
+    """
+    if np.iscomplexobj(objects):
+        raise InvalidMeasurements(
+            f"objects of {objects.dtype} came; a design is sought on real numbers: give the real "
+            "and the imaginary part an axis, and let the twin put them together"
+        )
+    with jax.enable_x64(True):
+        one = jax.ShapeDtypeStruct((1, *objects.shape[1:]), jnp.float64)
+        expected = eqx.filter_eval_shape(twin, one)
+    if jnp.issubdtype(expected.dtype, jnp.complexfloating):
+        raise InvalidMeasurements(
+            f"the twin expects {expected.dtype} values; a design is sought on real numbers: return "
+            "the real and the imaginary part as two shots"
+        )
 
 
 @eqx.filter_jit

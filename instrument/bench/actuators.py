@@ -129,7 +129,7 @@ def verify_position(name: str, role: Role, stage: XYStage, asked: Position) -> P
     """Read back a two-axis stage; raise `ProtocolError` if it is elsewhere than asked."""
     there = stage.read_back()
     tolerance = role.tolerance_um if isinstance(role, XYStageRole) else 0.0
-    if not max(abs(there[0] - asked[0]), abs(there[1] - asked[1])) <= tolerance:
+    if not all(abs(t - a) <= tolerance for t, a in zip(there, asked, strict=True)):  # nor NaN
         raise ProtocolError(
             f"{stage.name} (role {name}): {asked} um asked, {there} um read back, "
             f"tolerance {tolerance:g} um; check for an obstacle, or widen tolerance_um"

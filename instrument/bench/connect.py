@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 
 ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
+BETWEEN = 1 / 3**0.5
+"""Share of a range that no device counts in."""
 
 
 class ConnectError(DeviceError):
@@ -86,13 +90,30 @@ def _build(
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
         )
-        space = bench.space()
-        for bound in (space.lower, space.upper):
-            bench.check(space.from_vector(bound), space=space)
-    except (DesignError, LimitViolation) as error:
+    except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
+    check_reachable(bench)
     kept.enter_context(undo.pop_all())
     return bench
+
+
+def check_reachable(bench: Bench) -> None:
+    """Check that the devices take both bounds of every parameter, and a value between them.
+
+    A property may take a few values only, the bounds among them: better said now than in the
+    middle of a run.
+
+    Raises
+    ------
+    ConnectError
+        With what a device refused. Nothing has moved.
+    """
+    try:
+        space = bench.space()
+        for share in (0.0, 1.0, BETWEEN):
+            bench.check(space.from_unit(np.full(space.dimension, share)), space=space)
+    except (DesignError, LimitViolation) as error:
+        raise ConnectError([f"`design`: {error}"]) from error
 
 
 def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:

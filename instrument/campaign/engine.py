@@ -151,6 +151,8 @@ class Campaign:
             self._check_same(row, proposal)
         try:
             if row is not None and row.state == "captured":
+                if row.record.get("refused") is not None:  # killed before it was said
+                    raise BatchRefused(row.record["refused"])
                 counts = self._ledger.load_batch(row)
                 exposure_ms = float(row.record["exposure_ms"])
             else:
@@ -195,7 +197,7 @@ class Campaign:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
         verdict = check_batch(batch, self._bench, expected_black_adu=expected)
-        record["warnings"] = verdict.warnings
+        record["warnings"], record["refused"] = verdict.warnings, verdict.refused
         with stopwatch.measure("ledger"):
             self._ledger.capture(number, batch.counts, record)
         for warning in verdict.warnings:
@@ -351,11 +353,21 @@ class Campaign:
     def _recorded_space(self) -> DesignSpace:
         """Space of the run's first start, so that a resumed run starts from the same point."""
         recorded = self._ledger.meta().get("space")
+        here = self._bench.space()
         if recorded is None:
-            space = self._bench.space()
-            self._ledger.set_meta("space", [asdict(p) for p in space.parameters])
-            return space
-        return DesignSpace(tuple(Parameter.from_plain(entry) for entry in recorded))
+            self._ledger.set_meta("space", [asdict(p) for p in here.parameters])
+            return here
+        space = DesignSpace(tuple(Parameter.from_plain(entry) for entry in recorded))
+        choices = {p.name: p.choices for p in here.parameters}
+        for p in space.parameters:
+            now = choices.get(p.name, ())
+            if p.choices != now:  # a recorded number would be another position
+                raise LedgerError(
+                    f"design.{p.name} of {self._ledger.run_dir} chose among "
+                    f"{', '.join(p.choices)}, its device now has {', '.join(now)}; "
+                    "set its labels as they were, or start a new run"
+                )
+        return space
 
     def outcome(self) -> Outcome:
         """Say how things stand: the confirmed best, or the best so far."""

@@ -182,7 +182,7 @@ def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.E
     except Interrupted as signal:
         ending.status, ending.why = "aborted", str(signal)
     except (DeviceError, InterlockTripped, LedgerError) as error:
-        ending.why = str(error)
+        ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
         bus.emit(Notice(text=str(error)))
     if ending.outcome is None:
         ending.outcome = campaign.outcome()

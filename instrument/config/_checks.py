@@ -44,11 +44,15 @@ _ROLE_OF = {
     LightParameter: (LightRole, "light"),
 }
 
+WHERE_A_DEVICE_IS = ("Position", "State", "Label")
+"""Properties by which Micro-Manager moves a stage or a state device."""
+
 
 def problems_between_sections(config: Config) -> list[str]:
     """One sentence a problem; empty when the file is consistent."""
     return [
         *_roles(config),
+        *_one_role_a_device(config),
         *_visa(config),
         *_objects(config),
         *_design(config),
@@ -70,6 +74,23 @@ def _roles(config: Config) -> Iterator[str]:
                 f"`bench.roles.{name}.property` = {role.property!r} is a property of the camera "
                 "itself, whose noise the scores stand on; only the exposure may change in a run: "
                 "design: {integration: {role: camera, bounds_ms: [1, 10]}}"
+            )
+
+
+def _one_role_a_device(config: Config) -> Iterator[str]:
+    """Two roles of one device could go where the limits of one forbid it."""
+    first_of: dict[tuple[str, ...], str] = {}
+    for name, role in config.bench.roles.items():
+        key, what = "device", ("micro-manager", role.device)
+        if isinstance(role, LightRole):
+            key, what = "channel", ("visa", role.device, role.channel)
+        elif isinstance(role, PropertyRole) and role.property not in WHERE_A_DEVICE_IS:
+            key, what = "property", (*what, role.property)
+        earlier = first_of.setdefault(what, name)
+        if earlier != name:
+            yield (
+                f"`bench.roles.{name}.{key}` = {getattr(role, key)!r} is already the role "
+                f"{earlier!r}, whose limits would not hold here; one role a device"
             )
 
 

@@ -8,12 +8,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from instrument.config._section import Finite, Range, Section
 
 Grey = Annotated[int, Field(ge=0, le=255)]
 Count = Annotated[int, Field(ge=1, le=1024)]
+
+
+def _position(given: object) -> object:
+    """Refuse what pydantic would make a position of: YAML reads `On` and `Off` as yes and no."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, (int, str))):
+        raise ValueError(
+            f"{given!r} is no position; give its number, or its label (in quotes, if YAML reads it "
+            "as anything but text)"
+        )
+    return given
+
+
+def _positions(given: object) -> object:
+    if given == "all":
+        return given
+    if not isinstance(given, (list, tuple)):
+        raise ValueError("say all, or list numbers or labels (in quotes) of positions")
+    for each in given:
+        if each is None:
+            raise ValueError("an empty entry is no position; give a number or a label (in quotes)")
+        _position(each)
+    return given
 
 
 class _Parameter(Section):
@@ -103,8 +125,8 @@ class ChoiceParameter(_Parameter):
     """One of a selector's positions: `all` of them, or some by number or by label."""
 
     of: Literal["selector"] = "selector"
-    choices: Literal["all"] | tuple[int | str, ...]
-    start: int | str | None = None
+    choices: Annotated[Literal["all"] | tuple[int | str, ...], BeforeValidator(_positions)]
+    start: Annotated[int | str | None, BeforeValidator(_position)] = None
 
     @model_validator(mode="after")
     def _start_is_a_choice(self) -> ChoiceParameter:

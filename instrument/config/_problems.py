@@ -85,16 +85,27 @@ def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> st
             name, known = choices[place[0]]
             return f"`{key}`: say which one with {name}: {', '.join(known)}"
         case "union_tag_not_found":
-            roles = ", ".join(raw["bench"]["roles"])
             return (
-                f"`{key}.role` = {_shown(problem['input'].get('role'))} is no role; known: {roles}"
+                f"`{key}.role` = {_shown(problem['input'].get('role'))} is no role; "
+                f"{_known_roles(raw)}"
             )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"`{key}` = {shown} is no section; write its keys below it, each with a value"
         case "value_error":
             return f"`{key}` = {shown}: {problem['msg'].removeprefix('Value error, ')}"
         case "float_type" | "float_parsing" | "int_type" | "int_parsing":
             return f"`{key}` = {shown} is not a plain number{_unit(place)}"
         case _:
             return f"`{key}` = {shown}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _known_roles(raw: Mapping[str, Any]) -> str:
+    """Say which roles there are, in a file whose bench may be anything."""
+    bench = raw.get("bench")
+    roles = bench.get("roles") if isinstance(bench, Mapping) else None
+    if not isinstance(roles, Mapping) or not roles:
+        return "name some in bench.roles"
+    return f"known: {', '.join(map(str, roles))}"
 
 
 def _is_of_slm(problem: Any) -> bool:

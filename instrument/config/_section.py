@@ -34,7 +34,7 @@ def either(tags: dict[str, str], default: str) -> Discriminator:
     """Choose a model by the first of the given keys that stands in the file."""
 
     def choose(value: object) -> str:
-        keys = value if isinstance(value, dict) else type(value).model_fields  # type: ignore[attr-defined]
+        keys = value if isinstance(value, dict) else getattr(type(value), "model_fields", {})
         return next((tag for key, tag in tags.items() if key in keys), default)
 
     return Discriminator(choose)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -89,7 +90,7 @@ class ProgressBar:
                     event.headline, style=style, markup=False, highlight=False
                 )
             case Notice():
-                self._progress.console.print(f"[yellow]{event.text}[/]", highlight=False)
+                self._say(event.text)
             case CampaignEnded():
                 self._progress.update(self._task, description=event.status)
 
@@ -97,9 +98,13 @@ class ProgressBar:
         """Leave the last state of the bar on the screen."""
         self._progress.stop()
 
+    def _say(self, text: str) -> None:
+        """Print what may hold labels of devices: their brackets are no markup."""
+        self._progress.console.print(text, style="yellow", markup=False, highlight=False)
+
     def _scored(self, event: TrialScored) -> None:
         if event.why is not None:
-            self._progress.console.print(f"[yellow]trial {event.trial} failed: {event.why}[/]")
+            self._say(f"trial {event.trial} failed: {event.why}")
         now = "-" if event.bits_per_pixel is None else f"{event.bits_per_pixel:.3f}"
         best = "-" if event.best_bits_per_pixel is None else f"{event.best_bits_per_pixel:.3f}"
         self._progress.update(
@@ -169,7 +174,8 @@ def device_table(devices: list[DeviceDescription], config: Config) -> Table:
         table.add_column(heading, overflow="fold")
     for (name, role), device in zip(config.bench.roles.items(), devices, strict=True):
         own = "\n".join(f"{what} {_span(limits)}" for what, limits in device.limits.items())
-        table.add_row(name, role.device, device.identity, own or "-", _asked(role))
+        cells = (name, role.device, device.identity, own or "-", _asked(role))
+        table.add_row(*map(escape, cells))  # brackets of a label are no markup
     return table
 
 
@@ -187,7 +193,8 @@ def design_table(space: DesignSpace) -> Table:
     for parameter in space.parameters:
         first, last = parameter.labels[0], parameter.labels[-1]
         shown = first if parameter.size == 1 else f"{parameter.size}: {first} to {last}"
-        table.add_row(parameter.name, shown, _range(parameter), _start(parameter))
+        cells = (parameter.name, shown, _range(parameter), _start(parameter))
+        table.add_row(*map(escape, cells))
     return table
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from instrument.design import DesignSpace
+from instrument.design import DesignError, DesignSpace
 from instrument.search.protocol import Optimizer
 
 ENGINES = ("auto", "modal", "tpe", "cmaes", "sobol", "random", "exhaustive")
@@ -63,7 +63,7 @@ def make_engine(
     EngineError
         An unknown name, no trials, steps for an engine that takes none, or a space that the engine
         cannot search: one with choices for `modal` and `cmaes`, one with quantities or with more
-        combinations than trials for `exhaustive`.
+        combinations than trials for `exhaustive`; or steps that do not fit the space.
     """
     if name not in ENGINES:
         raise EngineError(f"search.engine: {name!r} is unknown; use one of {', '.join(ENGINES)}")
@@ -111,7 +111,10 @@ def _make(
     if name == "modal":
         from instrument.search.engines.modal import ModalSweep
 
-        return ModalSweep(space, budget=budget, steps=steps)
+        try:
+            return ModalSweep(space, budget=budget, steps=steps)
+        except DesignError as error:
+            raise EngineError(f"search.{error}") from error
     if name == "tpe":
         from instrument.search.engines.optuna_engine import TreeParzen
 

@@ -101,8 +101,8 @@ REFUSED = {
         r"`bench\.roles\.iris`: Lens: no property 'Iris'; there is .*StripeWidth",
     ),
     "not a state device": (
-        {"bench": {"roles": {"stations": {"device": "Rotation"}}}},
-        r"is a StageDevice, not a State",
+        {"bench": {"roles": {"stations": {"device": "Lens"}}}},
+        r"is a CameraDevice, not a State",
     ),
     "no such station": (
         {"design": {"array": {"choices": [0, 12]}}},

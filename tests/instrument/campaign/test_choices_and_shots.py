@@ -5,13 +5,15 @@ import threading
 
 import pytest
 
+from instrument.bench.acquisition import Verdict
+from instrument.campaign import engine
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, FrameCaptured, TrialStarted
-from instrument.campaign.ledger import Ledger
+from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.scoring import load_noise, score_batch
 from instrument.config import parse_config
 from instrument.faces.report import write_report
-from tests.instrument.fakes import CONFIG, make_bench
+from tests.instrument.fakes import CONFIG, FakeSelector, make_bench
 
 CHOICES = {
     "array": {"role": "stations", "choices": ["mirror", "green", "blue"]},
@@ -163,3 +165,37 @@ def test_a_finished_campaign_leaves_the_first_shot_of_the_best_design(shots, tmp
     first = outcome.best_design.values["leds"][0]
     assert bench.shot == 0
     assert bench.devices["slm"].shown[0, 0] == round(first)
+
+
+def test_a_wheel_with_other_labels_ends_a_resumed_campaign(tmp_path, monkeypatch):
+    """What the ledger calls 2 would be another filter."""
+    design = {"array": {"role": "stations", "choices": "all"}}
+    config = config_of(tmp_path, design, search={"trials": 2})
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        run(config, ledger)
+    monkeypatch.setattr(FakeSelector, "labels", ("blue", "mirror", "green", "red"))
+    with (
+        Ledger.open(tmp_path / "run") as ledger,
+        pytest.raises(LedgerError, match="chose among mirror, red, green, blue"),
+    ):
+        run(config, ledger)
+
+
+def test_a_batch_refused_in_the_moment_of_a_kill_is_refused_after_it(shots, tmp_path, monkeypatch):
+    def refuse(_batch, _bench, *, expected_black_adu):
+        return Verdict([f"black at {expected_black_adu:g} ADU"], "too bright")
+
+    monkeypatch.setattr(engine, "check_batch", refuse)
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+
+        def deadly(*_args, **_keywords):
+            raise Killed
+
+        monkeypatch.setattr(ledger, "fail", deadly)
+        with pytest.raises(Killed):
+            run(shots, ledger)
+        assert ledger.trials()[0].state == "captured"
+    with Ledger.open(tmp_path / "run") as ledger:
+        run(shots, ledger)
+        first = ledger.trials()[0]
+    assert (first.state, first.why) == ("failed", "too bright")

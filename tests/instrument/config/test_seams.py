@@ -197,3 +197,22 @@ def test_bad_input_is_one_clear_sentence(tmp_path, changes, sentence):
         parse_config(raw, source="bench.yaml", folder=tmp_path)
     assert sentence in str(caught.value)
     assert all("\n" not in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        {"kind": "stage", "device": "Z", "limits_um": [-500, 500]},
+        {"device": "Z", "property": "Position", "limits": [-500, 500], "tolerance": 1},
+        {"device": "Lens", "property": "FNumber", "limits": [1, 60], "tolerance": 1},
+        {"device": "led", "channel": "power_mw", "level": 10, "limits": [0, 2000]},
+    ],
+)
+def test_a_device_has_one_role_for_the_limits_of_one_say_nothing_to_another(tmp_path, role):
+    with pytest.raises(ConfigError, match=r"`bench\.roles\.second\.\w+` = .* is already the role"):
+        parsed(tmp_path, {"bench": {"roles": {"second": role}}})
+
+
+def test_properties_of_one_device_may_have_a_role_each(tmp_path):
+    role = {"device": "Lens", "property": "Focus", "limits": [0, 1], "tolerance": 0.1}
+    assert parsed(tmp_path, {"bench": {"roles": {"second": role}}}).bench.roles["second"].device

@@ -214,6 +214,8 @@ def test_one_parameter_without_modes_rules_out_the_modal_sweep(make_modes):
         ("modale", 9, None, "'modale' is unknown; use one of auto, modal, tpe, cmaes"),
         ("modal", 0, None, "0 trials are left to the engine, 1 needed"),
         ("tpe", 9, {"pupil": 0.5}, "engine tpe takes no steps; only modal does"),
+        ("modal", 9, {"pupil": 99.0}, r"search\.steps\.pupil: 99 rad, allowed above 0 to"),
+        ("modal", 9, {"nothing": 1.0}, r"search\.steps: no parameter nothing"),
     ],
 )
 def test_an_impossible_engine_is_refused_in_a_sentence(name, budget, steps, message, bench):
