@@ -30,7 +30,7 @@ def active_lenslets(design: dict[str, np.ndarray], *, share: float, apart_px: fl
             found[near[0]] = (found[near[0]][0], found[near[0]][1] + weight)
         else:
             found.append((place, float(weight)))
-    return sum(weight >= share for _, weight in found)
+    return int(sum(weight >= share for _, weight in found))
 
 
 def main() -> int:
