@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SampleKind = Literal["texture", "beads", "cells"]
+Cells = Annotated[int, Field(ge=1, le=32)]
+Electrons = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class PupilMicroscopeOptions(BaseModel):
-    """Options of `virtual: pupil_microscope` in a bench file.
+class VirtualBenchOptions(BaseModel):
+    """What the options of all virtual benches share.
+
+    A bench adds `virtual: Literal["its_name"] = "its_name"`, the word that chooses it in a bench
+    file, and its own keys.
 
     Parameters
     ----------
     seed
-        Fixes sample, hidden aberration and sensor.
+        Fixes all that is random in the bench.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0)
+
+
+class PupilMicroscopeOptions(VirtualBenchOptions):
+    """Options of `virtual: pupil_microscope` in a bench file; `seed` also fixes its aberration.
+
+    Parameters
+    ----------
     sample, fill
         Kind of sample; for beads, the fraction of pixels that hold one.
     aberration_rms_rad
@@ -25,10 +42,78 @@ class PupilMicroscopeOptions(BaseModel):
         (`python -m drivers.virtual.scpi_server`); by default the bench starts one inside.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = Field(default=0, ge=0)
+    virtual: Literal["pupil_microscope"] = "pupil_microscope"
     sample: SampleKind = "texture"
     fill: float = Field(default=0.02, gt=0, lt=1)
     aberration_rms_rad: float = Field(default=1.0, ge=0, le=3)
     led: str | None = Field(default=None, pattern=r"^[^:]+:\d+$")
+
+
+# ---- benches whose physics is a twin
+
+
+class TwinBenchOptions(VirtualBenchOptions):
+    """A plate of `sites` x `sites` sites under the stage `XY`, 100 um apart, seen by `Camera`."""
+
+    sites: int = Field(default=16, ge=2, le=64)
+
+
+class LenslessBench(TwinBenchOptions):
+    """`virtual: lensless`: a modulator `Mask` of cells, each the brightness of a spot."""
+
+    virtual: Literal["lensless"] = "lensless"
+    cells: tuple[Cells, Cells] = (3, 3)
+    objects: Literal["beads", "digits", "photographs"] = "beads"
+    fill: float = Field(default=0.1, gt=0, lt=1)
+    electrons_per_ms: Electrons = 100.0
+
+
+class ColourBench(TwinBenchOptions):
+    """`virtual: colour`: a modulator `Filters` of 8 x 8 filters (extra `photographs`).
+
+    Grey levels 0 to 3 are red, green, blue and white.
+    """
+
+    virtual: Literal["colour"] = "colour"
+    electrons_per_ms: Electrons = 1000.0
+    is_chroma_independent: bool = False
+
+
+class InfraredBench(TwinBenchOptions):
+    """`virtual: infrared`: a lens `Lens` with properties `FNumber` and `Cubic` (waves)."""
+
+    virtual: Literal["infrared"] = "infrared"
+
+
+class TomographyBench(TwinBenchOptions):
+    """`virtual: tomography`: a stage `Rotation` in degrees, and a detector of `slices` lines."""
+
+    virtual: Literal["tomography"] = "tomography"
+    photons_per_ms: Electrons = 2500.0
+    slices: int = Field(default=16, ge=1, le=256)
+
+
+class PhaseBench(TwinBenchOptions):
+    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs over wells with a cell in each."""
+
+    virtual: Literal["phase"] = "phase"
+    electrons_per_ms: Electrons = 1000.0
+
+
+class InterferometerBench(TwinBenchOptions):
+    """`virtual: interferometer`: a selector `Stations` of every choice of `stations` of eight."""
+
+    virtual: Literal["interferometer"] = "interferometer"
+    stations: int = Field(default=4, ge=2, le=7)
+
+
+VIRTUAL_BENCHES: tuple[type[VirtualBenchOptions], ...] = (
+    PupilMicroscopeOptions,
+    LenslessBench,
+    ColourBench,
+    InfraredBench,
+    TomographyBench,
+    PhaseBench,
+    InterferometerBench,
+)
+"""Every virtual bench that a bench file may name."""

@@ -103,6 +103,11 @@ class Interferometer(Twin):
         self._first, self._second = jnp.asarray(first), jnp.asarray(second)
 
     @property
+    def visibilities(self) -> int:
+        """How many complex numbers a day gives."""
+        return len(self._u)
+
+    @property
     def object_shape(self) -> tuple[int, int]:
         """(side, side): flux, Jy a pixel."""
         return self.side, self.side
