@@ -30,7 +30,8 @@ class DeviceDescription:
     name
         The label on the bench: a Micro-Manager device label or a key of the `visa` block.
     kind
-        Capability in one word: `camera`, `slm`, `stage`, `xy_stage`, `light`, `meter`.
+        Capability in one word: `camera`, `slm`, `stage`, `xy_stage`, `rotation`, `selector`,
+        `property`, `light`, `meter`.
     identity
         What identifies the hardware: library and adapter, or the `*IDN?` answer.
     limits
@@ -165,6 +166,47 @@ class XYStage(Actuator[Position], Protocol):
     @property
     def limits_um(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """Travel of x and of y the device declares, or None."""
+        ...
+
+
+@runtime_checkable
+class RotationStage(Actuator[float], Protocol):
+    """One axis in degrees."""
+
+    @property
+    def limits_deg(self) -> tuple[float, float] | None:
+        """Travel the device declares, or None."""
+        ...
+
+
+@runtime_checkable
+class Selector(Actuator[int], Protocol):
+    """Numbered positions from 0: a filter wheel, a turret, a switch between stations.
+
+    `check` refuses anything that is not the whole number of a position.
+    """
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of every position, in their order."""
+        ...
+
+
+@runtime_checkable
+class NumericProperty(Actuator[float], Protocol):
+    """One number of a device (a lens's f-number, a delay), in the device's own unit.
+
+    `check` refuses what the device would round: a fraction where it takes whole numbers.
+    """
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Lowest and highest value the device declares, or None."""
+        ...
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it takes whole numbers only."""
         ...
 
 

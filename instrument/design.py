@@ -2,7 +2,8 @@
 
 A parameter is a named vector with a unit, bounds and one label a component, so that a 12-mode
 Zernike correction or a thousand-pixel pattern is one named parameter. Engines see a flat vector;
-the bench sees names.
+the bench sees names. A component that is a choice (a filter, a station) is the whole number of what
+it chooses.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 class DesignError(ValueError):
@@ -31,7 +32,7 @@ class Parameter:
     unit
         Unit of every component (`rad`, `um`, `mW`).
     lower, upper
-        Bounds of every component, finite, `lower < upper`.
+        Bounds of every component, finite, `lower < upper`; of a choice, 0 and the last index.
     labels
         One label a component; their number is the parameter's size.
     start
@@ -39,6 +40,11 @@ class Parameter:
     modal
         Whether the components are (nearly) orthogonal modes around an optimum, so that a
         three-point parabola a component is the right search.
+    bounds
+        (low, high) of each component, where they are not all alike: within `lower` and `upper`.
+    choices
+        What a component chooses from, one label each. Its values are then indices, whole numbers
+        from 0, whose order and distance mean nothing. Empty for a quantity.
     """
 
     name: str
@@ -48,30 +54,76 @@ class Parameter:
     labels: tuple[str, ...]
     start: tuple[float, ...]
     modal: bool = False
+    bounds: tuple[tuple[float, float], ...] = ()
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             raise DesignError(f"design.{self.name}: bounds must be finite numbers of {self.unit}")
-        if not self.lower < self.upper:
-            raise DesignError(
-                f"design.{self.name}: bounds {self.lower:g} to {self.upper:g} {self.unit} are "
-                "empty; the first must be below the second"
-            )
+        if self.choices:
+            self._check_choices()
+        for low, high in self.bounds or ((self.lower, self.upper),):
+            if not self.lower <= low < high <= self.upper:
+                raise DesignError(
+                    f"design.{self.name}: bounds {low:g} to {high:g} {self.unit} are empty, or "
+                    f"beyond {self.lower:g} to {self.upper:g}; the first must be below the second"
+                )
         if not self.labels or len(self.labels) != len(self.start):
             raise DesignError(
                 f"design.{self.name}: {len(self.labels)} labels and {len(self.start)} start values"
             )
-        for label, value in zip(self.labels, self.start, strict=True):
-            if not self.lower <= value <= self.upper:
-                raise DesignError(
-                    f"design.{self.name}: start of {label} is {value:g} {self.unit}, outside its "
-                    f"bounds {self.lower:g} to {self.upper:g} {self.unit}"
-                )
+        if self.bounds and len(self.bounds) != len(self.labels):
+            raise DesignError(
+                f"design.{self.name}: {len(self.labels)} labels and {len(self.bounds)} bounds"
+            )
+        try:
+            self.check(self.start)
+        except DesignError as error:
+            raise DesignError(f"{error} (its start)") from error
 
     @property
     def size(self) -> int:
         """Number of components."""
         return len(self.labels)
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether the components are choices: indices without order."""
+        return bool(self.choices)
+
+    @property
+    def component_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Return (low, high) of every component."""
+        return self.bounds or ((self.lower, self.upper),) * self.size
+
+    def check(self, components: Sequence[float]) -> None:
+        """Raise `DesignError` unless there is one allowed value a component."""
+        if len(components) != self.size:
+            raise DesignError(f"design.{self.name}: {len(components)} values, {self.size} needed")
+        for label, value, (low, high) in zip(
+            self.labels, components, self.component_bounds, strict=True
+        ):
+            if not low <= value <= high:  # also catches NaN
+                raise DesignError(
+                    f"design.{self.name}: {label} = {value:g} {self.unit}, allowed "
+                    f"{low:g} to {high:g} {self.unit}"
+                )
+            if self.choices and value != int(value):
+                raise DesignError(
+                    f"design.{self.name}: {label} = {value:g}, but it chooses among "
+                    f"{', '.join(self.choices)} by a whole number from 0 to {high:g}"
+                )
+
+    def _check_choices(self) -> None:
+        if len(self.choices) < 2:
+            raise DesignError(
+                f"design.{self.name}: {', '.join(self.choices)} is no choice; name two or more"
+            )
+        if self.modal or self.bounds or (self.lower, self.upper) != (0.0, len(self.choices) - 1):
+            raise DesignError(
+                f"design.{self.name}: {len(self.choices)} choices are the whole numbers 0 to "
+                f"{len(self.choices) - 1}, without modes or bounds of their own"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +174,24 @@ class DesignSpace:
     @property
     def lower(self) -> Float[np.ndarray, " components"]:
         """Lower bounds, flat."""
-        return np.concatenate([np.full(p.size, p.lower) for p in self.parameters])
+        return np.array([low for p in self.parameters for low, _ in p.component_bounds])
 
     @property
     def upper(self) -> Float[np.ndarray, " components"]:
         """Upper bounds, flat."""
-        return np.concatenate([np.full(p.size, p.upper) for p in self.parameters])
+        return np.array([high for p in self.parameters for _, high in p.component_bounds])
+
+    @property
+    def is_categorical(self) -> Bool[np.ndarray, " components"]:
+        """Mark the components that are choices, flat."""
+        return np.array([p.is_categorical for p in self.parameters for _ in p.labels])
+
+    @property
+    def combinations(self) -> int | None:
+        """Number of different designs, or None where some component is a quantity."""
+        if not all(p.is_categorical for p in self.parameters):
+            return None
+        return math.prod(len(p.choices) ** p.size for p in self.parameters)
 
     @property
     def start(self) -> Design:
@@ -143,14 +207,7 @@ class DesignSpace:
             components = design.values.get(p.name)
             if components is None:
                 raise DesignError(f"design: parameter {p.name} is missing")
-            if len(components) != p.size:
-                raise DesignError(f"design.{p.name}: {len(components)} values, {p.size} needed")
-            for label, value in zip(p.labels, components, strict=True):
-                if not p.lower <= value <= p.upper:  # also catches NaN
-                    raise DesignError(
-                        f"design.{p.name}: {label} = {value:g} {p.unit}, allowed "
-                        f"{p.lower:g} to {p.upper:g} {p.unit}"
-                    )
+            p.check(components)
 
     def to_vector(self, design: Design) -> Float[np.ndarray, " components"]:
         """Flatten a checked design."""
@@ -170,3 +227,16 @@ class DesignSpace:
         design = Design(values)
         self.check(design)
         return design
+
+    def from_unit(self, unit: Sequence[float] | Float[np.ndarray, " components"]) -> Design:
+        """Return the design at a point of the unit box: scaled, or the choice it falls on.
+
+        Each choice has an equal share of its side. Rounding does not leave the bounds.
+        """
+        share = np.asarray(unit, dtype=np.float64)
+        lower, upper = self.lower, self.upper
+        chosen = np.minimum(np.floor(share * (upper + 1.0)), upper)
+        scaled = lower + share * (upper - lower)
+        return self.from_vector(
+            np.clip(np.where(self.is_categorical, chosen, scaled), lower, upper)
+        )

@@ -6,10 +6,13 @@ COMPLETED. Values are validated here because the core does not: `setExposure` ig
 limits and `setSLMImage` wraps 300 to 44.
 """
 
+from drivers.micromanager._camera import MicroManagerCamera
 from drivers.micromanager._core import MicroManager
-from drivers.micromanager._devices import (
-    MicroManagerCamera,
-    MicroManagerSLM,
+from drivers.micromanager._property import MicroManagerProperty
+from drivers.micromanager._selector import MicroManagerSelector
+from drivers.micromanager._slm import MicroManagerSLM
+from drivers.micromanager._stages import (
+    MicroManagerRotation,
     MicroManagerStage,
     MicroManagerXYStage,
 )
@@ -17,7 +20,10 @@ from drivers.micromanager._devices import (
 __all__ = [
     "MicroManager",
     "MicroManagerCamera",
+    "MicroManagerProperty",
+    "MicroManagerRotation",
     "MicroManagerSLM",
+    "MicroManagerSelector",
     "MicroManagerStage",
     "MicroManagerXYStage",
 ]

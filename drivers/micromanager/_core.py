@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 DEFAULT_TIMEOUT_S = 5.0
 _POLL_S = 1e-3  # the core's own waitForDevice polls every 10 ms, longer than many moves
-_CORE_TYPES = {"camera": "Camera", "slm": "SLM", "stage": "Stage", "xy_stage": "XYStage"}
+_CORE_TYPES = {
+    "camera": "Camera",
+    "slm": "SLM",
+    "stage": "Stage",
+    "xy_stage": "XYStage",
+    "selector": "State",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -123,16 +129,20 @@ class MicroManager:
 
     def require(self, label: str, kind: str) -> None:
         """Raise `ConnectionLost` unless a device of that label and capability is loaded."""
-        labels = self.labels()
-        if label not in labels:
-            raise ConnectionLost(
-                f"no Micro-Manager device is labelled {label!r}; "
-                f"loaded: {', '.join(labels) or 'none'}"
-            )
+        self._require_label(label)
         found = self.call(label, lambda: self.core.getDeviceType(label)).name
         wanted = _CORE_TYPES[kind]
         if found not in (wanted, f"{wanted}Device"):
             raise ProtocolError(f"Micro-Manager device {label!r} is a {found}, not a {wanted}")
+
+    def require_property(self, label: str, name: str) -> None:
+        """Raise `ConnectionLost` unless the device is loaded, `ProtocolError` without property."""
+        self._require_label(label)
+        names = self.call(f"{label}: properties", lambda: self.core.getDevicePropertyNames(label))
+        if name not in names:
+            raise ProtocolError(
+                f"{label}: no property {name!r}; there is {', '.join(map(str, names)) or 'none'}"
+            )
 
     def wait(self, label: str, *, timeout_s: float) -> None:
         """Wait until the device is no longer busy, at most `timeout_s`."""
@@ -183,3 +193,11 @@ class MicroManager:
         if self._thread.close():
             self._silence()
             atexit.unregister(self._silence)
+
+    def _require_label(self, label: str) -> None:
+        labels = self.labels()
+        if label not in labels:
+            raise ConnectionLost(
+                f"no Micro-Manager device is labelled {label!r}; "
+                f"loaded: {', '.join(labels) or 'none'}"
+            )

@@ -36,11 +36,11 @@ from instrument.config import (
     Config,
     LightParameter,
     LightRole,
-    PatternParameter,
     PositionParameter,
     SlmRole,
     StageRole,
     XYStageRole,
+    ZernikeParameter,
 )
 from instrument.design import Design, DesignSpace, Parameter
 
@@ -103,7 +103,7 @@ class Bench:
         self._bases = {
             name: ZernikeBasis(*parameter.modes, shape=self.slm(parameter.role).shape)
             for name, parameter in config.design.items()
-            if isinstance(parameter, PatternParameter)
+            if isinstance(parameter, ZernikeParameter)
         }
         self.exposure_ms = self.camera.set_exposure_ms(self.camera_role.exposure_ms)
 
@@ -334,10 +334,10 @@ class Bench:
         raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
 
     def _parameter(
-        self, name: str, parameter: PatternParameter | PositionParameter | LightParameter
+        self, name: str, parameter: ZernikeParameter | PositionParameter | LightParameter
     ) -> Parameter:
         match parameter:
-            case PatternParameter(modes=modes, bounds_rad=(low, high), start_rad=start):
+            case ZernikeParameter(modes=modes, bounds_rad=(low, high), start_rad=start):
                 labels = zernike_labels(*modes)
                 return Parameter(
                     name=name, unit="rad", lower=low, upper=high, labels=labels,
@@ -362,7 +362,7 @@ class Bench:
         light_level: dict[str, float] = {}
         for name, parameter in self.config.design.items():
             components = design.values[name]
-            if isinstance(parameter, PatternParameter):
+            if isinstance(parameter, ZernikeParameter):
                 targets[parameter.role] = self._bases[name].pattern(components)
             elif isinstance(parameter, PositionParameter):
                 targets[parameter.role] = components[0]

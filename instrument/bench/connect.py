@@ -74,9 +74,9 @@ def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:
     from drivers.virtual.bench import VirtualBench
     from drivers.virtual.options import PupilMicroscopeOptions
 
+    assert isinstance(block, PupilMicroscopeOptions)  # noqa: S101 - the only one so far
     seed = config.search.seed if block.seed is None else block.seed
-    options = {**block.model_dump(exclude={"virtual"}), "seed": seed}
-    virtual = VirtualBench(PupilMicroscopeOptions(**options))
+    virtual = VirtualBench(block.model_copy(update={"seed": seed}))
     undo.callback(virtual.close)
     return virtual
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from instrument.config import Config, PatternParameter
+from instrument.config import Config, ZernikeParameter
 from instrument.design import Design
 
 
@@ -99,7 +99,7 @@ def render_patterns(meta: Mapping[str, Any], design: Design) -> dict[str, UInt8[
     config = Config.model_validate(meta["config"])
     patterns = {}
     for name, parameter in config.design.items():
-        if isinstance(parameter, PatternParameter):
+        if isinstance(parameter, ZernikeParameter):
             height, width = meta["slm_shapes"][parameter.role]
             basis = ZernikeBasis(*parameter.modes, shape=(height, width))
             patterns[parameter.role] = basis.pattern(design.values[name])

@@ -399,7 +399,9 @@ def end_event(status: str, outcome: Outcome | None) -> CampaignEnded:
 
 
 def _parameter(entry: dict[str, Any]) -> Parameter:
-    return Parameter(**{**entry, "labels": tuple(entry["labels"]), "start": tuple(entry["start"])})
+    tuples = {name: tuple(entry[name]) for name in ("labels", "start", "choices") if name in entry}
+    bounds = tuple((low, high) for low, high in entry.get("bounds", ()))
+    return Parameter(**{**entry, **tuples, "bounds": bounds})
 
 
 def _mean(values: list[float]) -> float | None:

@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from drivers import DeviceError
+from drivers.virtual.options import PupilMicroscopeOptions
 from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
@@ -135,7 +136,8 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
                 ledger.set_meta("why", str(error))
             raise
         unsafe = bench.close()
-    if ending.truth is not None and ending.status == "finished":
+    is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
+    if ending.truth is not None and is_aberrated and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
         ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(
             config, ledger.run_dir, density=density

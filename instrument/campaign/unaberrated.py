@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drivers.virtual.options import PupilMicroscopeOptions
 from estimation.information import DensityName
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.scoring import load_noise, score_batch
-from instrument.config import Config, VirtualMicroManager
+from instrument.config import Config
 from instrument.grid import grid_positions
 
 
@@ -28,11 +29,11 @@ def unaberrated_bits_per_pixel(config: Config, run_dir: Path, *, density: Densit
     Raises
     ------
     ValueError
-        If the bench of `config` is not virtual.
+        If the bench of `config` is not the virtual pupil microscope.
     """
     block = config.bench.micromanager
-    if not isinstance(block, VirtualMicroManager):
-        raise ValueError("only a virtual bench can be had without its aberration")
+    if not isinstance(block, PupilMicroscopeOptions):
+        raise ValueError("only the virtual pupil microscope can be had without its aberration")
     perfect = block.model_copy(update={"aberration_rms_rad": 0.0, "led": None})
     visa = {
         name: instrument.model_copy(update={"address": "virtual"})

@@ -5,39 +5,72 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from instrument.config._model import (
+from instrument.config._bench import (
     CameraRole,
-    Config,
-    LightParameter,
     LightRole,
-    PatternParameter,
-    PositionParameter,
+    PropertyRole,
+    RotationRole,
+    SelectorRole,
     SlmRole,
     StageRole,
     VirtualMicroManager,
     XYStageRole,
 )
+from instrument.config._model import Config
+from instrument.config._noise import NoiseCalibrate, NoiseFile
+from instrument.config._parameters import (
+    AngleParameter,
+    ChoiceParameter,
+    DiscParameter,
+    ExposureParameter,
+    LightParameter,
+    ParameterConfig,
+    PositionParameter,
+    PropertyParameter,
+    SuperpixelParameter,
+    ZernikeParameter,
+)
 from instrument.grid import extent_um, grid_positions
 
 _ROLE_OF = {
-    PatternParameter: (SlmRole, "slm"),
+    ZernikeParameter: (SlmRole, "slm"),
+    SuperpixelParameter: (SlmRole, "slm"),
+    DiscParameter: (SlmRole, "slm"),
     PositionParameter: (StageRole, "stage"),
+    AngleParameter: (RotationRole, "rotation"),
+    ChoiceParameter: (SelectorRole, "selector"),
+    PropertyParameter: (PropertyRole, "property"),
+    ExposureParameter: (CameraRole, "camera"),
     LightParameter: (LightRole, "light"),
 }
 
 
 def problems_between_sections(config: Config) -> list[str]:
     """One sentence a problem; empty when the file is consistent."""
-    return [*_roles(config), *_visa(config), *_objects(config), *_design(config), *_search(config)]
+    return [
+        *_roles(config),
+        *_visa(config),
+        *_objects(config),
+        *_design(config),
+        *_exposure(config),
+        *_search(config),
+    ]
 
 
 def _roles(config: Config) -> Iterator[str]:
-    cameras = [n for n, role in config.bench.roles.items() if isinstance(role, CameraRole)]
+    cameras = [role for role in config.bench.roles.values() if isinstance(role, CameraRole)]
     if len(cameras) != 1:
         yield (
             f"`bench.roles` has {len(cameras)} cameras; exactly one role of kind camera is needed, "
             "e.g. camera: {device: Camera, exposure_ms: 10}"
         )
+    for name, role in config.bench.roles.items():
+        if isinstance(role, PropertyRole) and role.device in {c.device for c in cameras}:
+            yield (
+                f"`bench.roles.{name}.property` = {role.property!r} is a property of the camera "
+                "itself, whose noise the scores stand on; only the exposure may change in a run: "
+                "design: {integration: {role: camera, bounds_ms: [1, 10]}}"
+            )
 
 
 def _visa(config: Config) -> Iterator[str]:
@@ -90,20 +123,43 @@ def _objects(config: Config) -> Iterator[str]:
 def _design(config: Config) -> Iterator[str]:
     if not config.design:
         yield "`design` is empty: name at least one parameter that the search may change"
+    first_of_role: dict[str, str] = {}
     for name, parameter in config.design.items():
+        earlier = first_of_role.setdefault(parameter.role, name)
+        if earlier != name:
+            yield (
+                f"`design.{name}.role` = {parameter.role!r} is already set by `design.{earlier}`; "
+                "one parameter a role"
+            )
         wanted, kind = _ROLE_OF[type(parameter)]
         role = config.bench.roles.get(parameter.role)
         if not isinstance(role, wanted):
             yield f"`design.{name}.role` = {parameter.role!r} is no role of kind {kind}"
-        elif isinstance(parameter, PositionParameter) and isinstance(role, StageRole):
-            yield from _within(name, "bounds_um", parameter.bounds_um, role.limits_um, "um")
-            yield from _start(name, "start_um", parameter.start_um, parameter.bounds_um)
-        elif isinstance(parameter, LightParameter) and isinstance(role, LightRole):
-            unit = role.channel.rsplit("_", 1)[-1]
-            yield from _within(name, "bounds", parameter.bounds, role.limits, unit)
-            yield from _start(name, "start", parameter.start, parameter.bounds)
-        elif isinstance(parameter, PatternParameter):
-            yield from _start(name, "start_rad", parameter.start_rad, parameter.bounds_rad)
+        else:
+            yield from _bounds(name, parameter, role)
+
+
+def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str]:
+    """Bounds within the role's limits, the start within the bounds."""
+    match parameter, role:
+        case PositionParameter(bounds_um=bounds, start_um=start), StageRole(limits_um=limits):
+            yield from _within(name, "bounds_um", bounds, limits, "um")
+            yield from _start(name, "start_um", start, bounds)
+        case AngleParameter(bounds_deg=bounds, start_deg=start), RotationRole(limits_deg=limits):
+            yield from _within(name, "bounds_deg", bounds, limits, "deg")
+            yield from _start(name, "start_deg", start, bounds)
+        case PropertyParameter(bounds=bounds, start=start), PropertyRole(limits=limits, unit=unit):
+            yield from _within(name, "bounds", bounds, limits, unit)
+            yield from _start(name, "start", start, bounds)
+        case LightParameter(bounds=bounds, start=start), LightRole(limits=limits, channel=channel):
+            yield from _within(name, "bounds", bounds, limits, channel.rsplit("_", 1)[-1])
+            yield from _start(name, "start", start, bounds)
+        case ExposureParameter(bounds_ms=bounds, start_ms=start), _:
+            yield from _start(name, "start_ms", start, bounds)
+        case ZernikeParameter(bounds_rad=bounds, start_rad=start), _:
+            yield from _start(name, "start_rad", start, bounds)
+        case SuperpixelParameter(bounds_grey=bounds, start_grey=start, choices=None), _:
+            yield from _start(name, "start_grey", start, bounds)
 
 
 def _within(
@@ -112,13 +168,39 @@ def _within(
     if bounds[0] < limits[0] or bounds[1] > limits[1]:
         yield (
             f"`design.{name}.{key}` = {list(bounds)} goes beyond the limits of its device, "
-            f"{limits[0]:g} to {limits[1]:g} {unit}; narrow the bounds"
+            f"{limits[0]:g} to {limits[1]:g}{_after(unit)}; narrow the bounds"
         )
+
+
+def _after(unit: str) -> str:
+    return "" if unit == "1" else f" {unit}"
 
 
 def _start(name: str, key: str, start: float | None, bounds: tuple[float, float]) -> Iterator[str]:
     if start is not None and not bounds[0] <= start <= bounds[1]:
         yield f"`design.{name}.{key}` = {start:g} is outside its own bounds {list(bounds)}"
+
+
+def _exposure(config: Config) -> Iterator[str]:
+    """Refuse exposures that the calibration of the noise does not cover, or not all at once."""
+    for name, parameter in config.design.items():
+        if not isinstance(parameter, ExposureParameter):
+            continue
+        if parameter.per_shot and isinstance(config.noise, NoiseFile | NoiseCalibrate):
+            yield (
+                f"`design.{name}.per_shot`: shots of different exposures have different dark "
+                "signals, and a calibration is used at one exposure a measurement; leave per_shot "
+                "out, or give the noise as numbers"
+            )
+        camera = config.bench.roles.get(parameter.role)
+        if isinstance(camera, CameraRole) and isinstance(config.noise, NoiseCalibrate):
+            low_ms = parameter.bounds_ms[0]
+            if low_ms < camera.exposure_ms:
+                yield (
+                    f"`design.{name}.bounds_ms` begins at {low_ms:g} ms, the calibration at "
+                    f"`bench.roles.{parameter.role}.exposure_ms` = {camera.exposure_ms:g} ms and "
+                    f"knows nothing below; set exposure_ms to {low_ms:g}"
+                )
 
 
 def _search(config: Config) -> Iterator[str]:

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, Tag, ValidationError
+from pydantic import Field, ValidationError
 
 from drivers.virtual.twin_options import ObjectOptions, TwinOptions
 from instrument.config._load import ConfigError, read_sections
-from instrument.config._model import (
-    Finite,
-    NoiseFile,
-    NoiseNumbers,
-    NoiseOfOneSigma,
-    NoiseOfPhotons,
-    NoiseOfThermalCamera,
-    Section,
-    either,
-)
+from instrument.config._noise import NoiseFile, TwinNoise
 from instrument.config._problems import sentences
-
-TwinNoise = Annotated[
-    Annotated[NoiseNumbers, Tag("numbers")]
-    | Annotated[NoiseFile, Tag("file")]
-    | Annotated[NoiseOfPhotons, Tag("photons")]
-    | Annotated[NoiseOfOneSigma, Tag("sigma")]
-    | Annotated[NoiseOfThermalCamera, Tag("thermal")],
-    either(
-        {"file": "file", "photons": "photons", "sigma": "sigma", "residual_pattern": "thermal"},
-        "numbers",
-    ),
-]
+from instrument.config._section import Finite, Section
 
 
 class GradientSearch(Section):

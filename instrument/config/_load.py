@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from instrument.config._bench import LoadedMicroManager
 from instrument.config._checks import problems_between_sections
-from instrument.config._model import Config, LoadedMicroManager, NoiseFile
+from instrument.config._model import Config
+from instrument.config._noise import NoiseFile
 from instrument.config._problems import sentences
 
 KIND_OF_ROLE = {
@@ -20,6 +22,16 @@ KIND_OF_ROLE = {
     "focus": "stage",
     "light": "light",
 }
+"""Kinds that the name of a role says."""
+KIND_OF_KEY = {
+    "property": "property",
+    "limits_deg": "rotation",
+    "channel": "light",
+    "exposure_ms": "camera",
+}
+"""Kinds that a key says which no other kind of role has."""
+KIND_OF_PARAMETER_KEY = {"basis": "slm", "choices": "selector"}
+"""Kinds that the parameter of a role says, where the role itself does not."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -121,25 +133,46 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     roles = bench.get("roles") if isinstance(bench, dict) else None
     if not isinstance(bench, dict) or not isinstance(roles, dict):
         return completed
-    roles = {
-        name: {"kind": KIND_OF_ROLE[name], **role}
-        if isinstance(role, dict) and name in KIND_OF_ROLE
-        else role
-        for name, role in roles.items()
-    }
-    completed["bench"] = {**bench, "roles": roles}
     design = completed.get("design")
+    roles = {n: _with_kind(n, r, design) for n, r in roles.items()}
+    completed["bench"] = {**bench, "roles": roles}
     if isinstance(design, dict):
-        completed["design"] = {n: _with_kind(p, roles) for n, p in design.items()}
+        completed["design"] = {n: _with_kind_of_role(p, roles) for n, p in design.items()}
     return completed
 
 
-def _with_kind(parameter: Any, roles: Mapping[str, Any]) -> Any:
+def _with_kind(name: str, role: Any, design: Any) -> Any:
+    """Add the kind of a role from its name, its keys, or what the search does with it."""
+    if not isinstance(role, dict):
+        return role
+    used = [p for p in design.values() if isinstance(p, dict)] if isinstance(design, dict) else []
+    said = [
+        KIND_OF_ROLE.get(name),
+        *(kind for key, kind in KIND_OF_KEY.items() if key in role),
+        _kind_of_limits(role.get("limits_um")),
+        *(
+            kind
+            for key, kind in KIND_OF_PARAMETER_KEY.items()
+            for parameter in used
+            if key in parameter and parameter.get("role") == name
+        ),
+    ]
+    kind = next((kind for kind in said if kind is not None), None)
+    return role if kind is None else {"kind": kind, **role}
+
+
+def _kind_of_limits(limits_um: Any) -> str | None:
+    if not isinstance(limits_um, list) or len(limits_um) != 2:
+        return None
+    return "xy_stage" if isinstance(limits_um[0], list) else "stage"
+
+
+def _with_kind_of_role(parameter: Any, roles: Mapping[str, Any]) -> Any:
     if not isinstance(parameter, dict):
         return parameter
     role = roles.get(str(parameter.get("role")))
     kind = role.get("kind") if isinstance(role, dict) else None
-    return {"of": kind, **parameter} if kind in {"slm", "stage", "light"} else parameter
+    return parameter if kind in {None, "xy_stage"} else {"of": kind, **parameter}
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:

@@ -10,37 +10,39 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from drivers.virtual.twin_options import DOMAINS, KINDS_OF_OBJECTS
-from instrument.config._model import (
-    Config,
-    LoadedMicroManager,
+from instrument.config._bench import LOADED, VIRTUAL_MODELS, LoadedMicroManager
+from instrument.config._model import Config
+from instrument.config._noise import (
     NoiseCalibrate,
     NoiseFile,
     NoiseNumbers,
+    NoiseOfCounts,
     NoiseOfOneSigma,
     NoiseOfPhotons,
     NoiseOfThermalCamera,
-    VirtualMicroManager,
 )
 
 _ENSEMBLE = (
     "`objects` is missing: without an ensemble of objects there is no information; name one, e.g. "
     "objects: {stage_grid: {count: 40, spacing_um: 120}}"
 )
-_TAGS = {"virtual", "loaded", "numbers", "file", "calibrate"}  # of unions, and below: of kinds
-_TAGS |= {"camera", "slm", "stage", "xy_stage", "light", "photons", "sigma", "thermal"}
-_TAGS |= {*DOMAINS, *KINDS_OF_OBJECTS}
-_DISCRIMINATORS = ("kind", "of", "domain")
 _TAG_OF: dict[type[BaseModel], str] = {
-    VirtualMicroManager: "virtual",
-    LoadedMicroManager: "loaded",
+    **{model: name for name, model in VIRTUAL_MODELS.items()},
+    LoadedMicroManager: LOADED,
     NoiseNumbers: "numbers",
     NoiseFile: "file",
     NoiseCalibrate: "calibrate",
     NoiseOfPhotons: "photons",
     NoiseOfOneSigma: "sigma",
     NoiseOfThermalCamera: "thermal",
+    NoiseOfCounts: "counts",
 }
+_KINDS = ("camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light")
+_BASES = ("zernike", "superpixel", "disc")
+_TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *DOMAINS, *KINDS_OF_OBJECTS}
+_DISCRIMINATORS = ("basis", "kind", "of", "domain")
 _LONGEST_VALUE = 60
+_UNITS = {"_um": "um", "_ms": "ms", "_rad": "rad", "_deg": "deg", "_s": "s"}
 
 
 def sentences(
@@ -64,7 +66,20 @@ def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> st
                 f"`{key}` = {shown} is not a key here; {_suggestion(problem['loc'], place, root)}"
             )
         case "union_tag_not_found" if place[:2] == ["bench", "roles"]:
-            return f"`{key}`: say what it is with kind: camera, slm, stage, xy_stage or light"
+            return f"`{key}`: say what it is with kind: {_or(_KINDS)}"
+        case "union_tag_invalid" if place[-1] == "micromanager":
+            return (
+                f"`{key}.virtual` = {_shown(problem['input'].get('virtual'))} is no virtual bench; "
+                f"known: {', '.join(VIRTUAL_MODELS)}"
+            )
+        case "union_tag_not_found" | "union_tag_invalid" if _is_of_slm(problem):
+            basis = problem["input"].get("basis")
+            if basis is not None:
+                return f"`{key}.basis` = {_shown(basis)} is unknown; use {_or(_BASES)}"
+            return (
+                f"`{key}.role` = {_shown(problem['input'].get('role'))} is a modulator, and basis "
+                f"is missing; say {_or(_BASES)}, or name another role"
+            )
         case "union_tag_not_found" if root is not Config:
             choices = {"twin": ("domain", DOMAINS), "objects": ("kind", KINDS_OF_OBJECTS)}
             name, known = choices[place[0]]
@@ -80,6 +95,15 @@ def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> st
             return f"`{key}` = {shown} is not a plain number{_unit(place)}"
         case _:
             return f"`{key}` = {shown}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _is_of_slm(problem: Any) -> bool:
+    """Whether a pattern's basis, not its role, is in doubt."""
+    return problem["loc"][0] == "design" and problem["loc"][-1] == "slm"
+
+
+def _or(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _place_in_file(problem: Any, raw: Mapping[str, Any]) -> list[str]:
@@ -135,7 +159,7 @@ def _children(model: Any, part: Any) -> list[Any]:
 
 def _has_tag(model: type[BaseModel], tag: Any) -> bool:
     fields = [model.model_fields[k] for k in _DISCRIMINATORS if k in model.model_fields]
-    return not fields or tag in get_args(fields[0].annotation)
+    return not fields or any(tag in get_args(field.annotation) for field in fields)
 
 
 def _options(annotation: Any) -> list[Any]:
@@ -148,7 +172,7 @@ def _options(annotation: Any) -> list[Any]:
 
 def _unit(place: list[str]) -> str:
     for part in reversed(place):
-        for suffix, unit in {"_um": "um", "_ms": "ms", "_rad": "rad", "_s": "s"}.items():
+        for suffix, unit in _UNITS.items():
             if part.endswith(suffix):
                 return f"; write it in {unit}, without a unit"
     return ""

@@ -76,12 +76,15 @@ def recommend(
     Returns
     -------
     Recommendation or None
-        None if there are too few scores, or all of them are equal.
+        None if there are too few scores, all of them are equal, or the space has choices: between
+        two stations there is no smooth way.
 
     References
     ----------
     C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning (2006), ch. 2.
     """
+    if space.is_categorical.any():
+        return None
     scored = [(o.design, o.score, o.standard_error) for o in observations if o.score is not None]
     if len(scored) < MINIMUM_SCORES or np.ptp([score for _, score, _ in scored]) == 0:
         return None

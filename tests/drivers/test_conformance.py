@@ -9,11 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from drivers.devices import Camera, Device, SpatialLightModulator, Stage, XYStage
+from drivers.devices import (
+    Camera,
+    Device,
+    NumericProperty,
+    RotationStage,
+    Selector,
+    SpatialLightModulator,
+    Stage,
+    XYStage,
+)
 from drivers.errors import ConnectionLost, LimitViolation, ProtocolError
 from drivers.micromanager import (
     MicroManager,
     MicroManagerCamera,
+    MicroManagerProperty,
+    MicroManagerRotation,
+    MicroManagerSelector,
     MicroManagerSLM,
     MicroManagerStage,
     MicroManagerXYStage,
@@ -21,7 +33,7 @@ from drivers.micromanager import (
 
 TIMEOUT_S = 20.0  # for a loaded machine; nothing here takes a second
 STEP_UM = 0.015  # of the DemoCamera's stages; the virtual ones have none
-DEMO_DEVICES = {"Camera": "DCam", "XY": "DXYStage", "Z": "DStage"}
+DEMO_DEVICES = {"Camera": "DCam", "XY": "DXYStage", "Z": "DStage", "Wheel": "DWheel"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +111,25 @@ def slm(virtual) -> MicroManagerSLM:  # the test adapters have no modulator in C
     return MicroManagerSLM(virtual.manager, "SLM")
 
 
-def test_devices_keep_their_protocols(camera, stage, xy, slm):
+@pytest.fixture
+def rotation(manager) -> MicroManagerRotation:  # an axis is an axis; only the unit differs
+    return MicroManagerRotation(manager, "Z")
+
+
+@pytest.fixture
+def selector(democamera) -> MicroManagerSelector:  # the pupil microscope has no wheel
+    return MicroManagerSelector(democamera.manager, "Wheel")
+
+
+@pytest.fixture
+def beads(democamera) -> MicroManagerProperty:
+    return MicroManagerProperty(democamera.manager, "Camera", "BeadBrightness")
+
+
+def test_devices_keep_their_protocols(camera, stage, xy, slm, rotation, selector, beads):
+    assert isinstance(rotation, RotationStage)
+    assert isinstance(selector, Selector)
+    assert isinstance(beads, NumericProperty)
     assert isinstance(camera, Camera)
     assert isinstance(stage, Stage)
     assert isinstance(xy, XYStage)
@@ -271,10 +301,108 @@ def test_a_safe_modulator_is_flat(slm, virtual):
     assert not slm.read_back().any()
 
 
+# ---- rotation, selector, property
+
+
+def test_a_rotation_stage_speaks_of_degrees(rotation):
+    rotation.start(4.5)
+    rotation.wait(timeout_s=TIMEOUT_S)
+    assert rotation.read_back() == pytest.approx(4.5, abs=STEP_UM)
+    assert rotation.describe().kind == "rotation"
+    with pytest.raises(LimitViolation, match="Z: position nan deg asked"):
+        rotation.check(math.nan)
+
+
+@pytest.mark.parametrize("position", [3, 9, 0])
+def test_a_selector_arrives(selector, position):
+    selector.start(position)
+    selector.wait(timeout_s=TIMEOUT_S)
+    assert selector.read_back() == position
+
+
+def test_a_selector_names_its_positions(selector):
+    assert selector.labels == tuple(f"State-{i}" for i in range(10))
+    assert selector.describe().limits == {"position": (0.0, 9.0)}
+
+
+@pytest.mark.parametrize("position", [-1, 10, 2.0, 2.5, True, "State-2", math.nan], ids=str)
+@pytest.mark.parametrize("act", ["check", "start"])
+def test_what_is_no_position_of_a_selector_is_refused(selector, position, act):
+    before = selector.read_back()
+    with pytest.raises(LimitViolation, match=r"Wheel: position .* asked, there are 0 to 9 \(State"):
+        getattr(selector, act)(position)
+    assert selector.read_back() == before
+
+
+def test_checking_and_making_safe_leave_a_selector_where_it_is(selector):
+    selector.start(4)
+    selector.wait(timeout_s=TIMEOUT_S)
+    selector.check(7)
+    selector.make_safe()
+    assert selector.read_back() == 4
+
+
+@pytest.mark.parametrize("value", [2.5, 1.0])
+def test_a_property_takes_its_value(beads, democamera, value):
+    beads.start(value)
+    beads.wait(timeout_s=TIMEOUT_S)
+    assert beads.read_back() == value
+    assert float(democamera.manager.core.getProperty("Camera", "BeadBrightness")) == value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e6, 1e6], ids=str)
+@pytest.mark.parametrize("act", ["check", "start"])
+def test_a_property_beyond_its_limits_is_refused_and_not_set(beads, value, act):
+    before = beads.read_back()
+    with pytest.raises(
+        LimitViolation, match=r"Camera\.BeadBrightness: .* asked, the device allows"
+    ):
+        getattr(beads, act)(value)
+    assert beads.read_back() == before
+
+
+def test_a_property_of_whole_numbers_refuses_fractions(democamera):
+    density = MicroManagerProperty(democamera.manager, "Camera", "BeadDensity")
+    assert density.is_integer
+    density.start(120.0)
+    assert density.read_back() == 120.0
+    with pytest.raises(LimitViolation, match="whole numbers only"):
+        density.start(120.5)
+
+
+def test_a_property_with_a_list_of_values_takes_no_other(democamera):
+    binning = MicroManagerProperty(democamera.manager, "Camera", "Binning")
+    with pytest.raises(LimitViolation, match="takes one of 1, 2, 4, 8"):
+        binning.start(3.0)
+
+
+def test_a_property_of_a_python_device_takes_its_value(virtual):
+    position = MicroManagerProperty(virtual.manager, "Z", "Position")
+    assert position.limits == (-100.0, 100.0)
+    position.start(2.25)
+    position.wait(timeout_s=TIMEOUT_S)
+    assert position.read_back() == pytest.approx(2.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Vergence", r"Camera: no property 'Vergence'; there is .*Exposure"),
+        ("Mode", r"Camera\.Mode is of type String; name a numeric property"),
+        ("CCDTemperature RO", r"can be read but not set"),
+    ],
+)
+def test_a_property_that_is_no_number_to_set_is_refused(democamera, name, words):
+    with pytest.raises(ProtocolError, match=words):
+        MicroManagerProperty(democamera.manager, "Camera", name)
+
+
 # ---- all devices
 
 
-@pytest.mark.parametrize("fixture", ["camera", "stage", "xy", "slm"])
+@pytest.mark.parametrize(
+    "fixture", ["camera", "stage", "xy", "slm", "rotation", "selector", "beads"]
+)
 def test_safe_and_closed_twice_is_safe_and_closed(request, loaded, fixture):
     device: Device = request.getfixturevalue(fixture)
     for _ in range(2):
@@ -319,6 +447,7 @@ def test_a_wrong_label_is_answered_with_the_labels_there_are(manager, opener):
         (MicroManagerSLM, "Camera", "'Camera' is a CameraDevice, not a SLM"),
         (MicroManagerStage, "XY", "'XY' is a XYStageDevice, not a Stage"),
         (MicroManagerXYStage, "Z", "'Z' is a StageDevice, not a XYStage"),
+        (MicroManagerSelector, "Z", "'Z' is a StageDevice, not a State"),
     ],
 )
 def test_a_device_of_another_kind_is_refused_by_what_it_is(manager, opener, label, words):

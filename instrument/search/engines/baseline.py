@@ -39,10 +39,7 @@ class SpaceFilling:
             return None
         if self._observed.count == 0:
             return self._space.start
-        lower, upper = self._space.lower, self._space.upper
-        return self._space.from_vector(
-            np.clip(lower + self._unit(trial) * (upper - lower), lower, upper)
-        )
+        return self._space.from_unit(self._unit(trial))
 
     def tell(self, observation: Observation) -> None:
         """Remember the score."""

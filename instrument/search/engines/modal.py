@@ -178,13 +178,14 @@ def first_steps(space: DesignSpace, steps: Mapping[str, float]) -> Vector:
     if unknown:
         names = ", ".join(p.name for p in space.parameters)
         raise DesignError(f"steps: no parameter {', '.join(sorted(unknown))}; there is {names}")
-    found = []
+    found: list[float] = []
     for p in space.parameters:
-        step = steps.get(p.name, STEP_FRACTION * (p.upper - p.lower))
-        if not 0 < step <= (p.upper - p.lower) / 4:
-            raise DesignError(
-                f"steps.{p.name}: {step:g} {p.unit}, allowed above 0 to a quarter of the range, "
-                f"{(p.upper - p.lower) / 4:g} {p.unit}"
-            )
-        found.append(np.full(p.size, step))
-    return np.concatenate(found)
+        for low, high in p.component_bounds:
+            step = steps.get(p.name, STEP_FRACTION * (high - low))
+            if not 0 < step <= (high - low) / 4:
+                raise DesignError(
+                    f"steps.{p.name}: {step:g} {p.unit}, allowed above 0 to a quarter of the "
+                    f"range, {(high - low) / 4:g} {p.unit}"
+                )
+            found.append(step)
+    return np.array(found)

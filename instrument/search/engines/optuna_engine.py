@@ -1,4 +1,4 @@
-"""Tree-structured Parzen estimator through Optuna, for few and not modal dimensions.
+"""Tree-structured Parzen estimator through Optuna, for few and not modal dimensions, and choices.
 
 Optuna keeps no record here: each proposal comes from a sampler seeded with campaign seed and trial
 number, over exactly the scores told so far. Asking is therefore repeatable and changes nothing.
@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
 from optuna.trial import TrialState, create_trial
 
 from instrument.design import Design, DesignSpace
@@ -20,7 +24,7 @@ from instrument.search.protocol import Observation
 
 
 class TreeParzen:
-    """Multivariate TPE over a box; the first trial is the space's start.
+    """Multivariate TPE over quantities and choices; the first trial is the space's start.
 
     Parameters
     ----------
@@ -38,8 +42,10 @@ class TreeParzen:
         self._budget = budget
         self._observed = Observed()
         self._box: dict[str, BaseDistribution] = {
-            label: FloatDistribution(float(low), float(high))
-            for label, low, high in zip(space.labels, space.lower, space.upper, strict=True)
+            label: _distribution(float(low), float(high), is_categorical=bool(is_categorical))
+            for label, low, high, is_categorical in zip(
+                space.labels, space.lower, space.upper, space.is_categorical, strict=True
+            )
         }
         with _quiet():
             self._study = optuna.create_study(direction="maximize")
@@ -74,6 +80,13 @@ class TreeParzen:
     def best(self) -> Design | None:
         """Return the best observed design."""
         return self._observed.best()
+
+
+def _distribution(low: float, high: float, *, is_categorical: bool) -> BaseDistribution:
+    """Return the numbers a component may have: an interval, or indices without an order."""
+    if is_categorical:
+        return CategoricalDistribution([float(index) for index in range(int(high) + 1)])
+    return FloatDistribution(low, high)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ BAD_INPUT = {
     "role of no kind": ("bench.roles.turret={device: X}", "`bench.roles.turret`: say what it is"),
     "no object ensemble": ("objects=null", "`objects` is missing: without an ensemble"),
     "no such role": ("design.focus.role=fokus", "`design.focus.role` = 'fokus' is no role"),
-    "wrong kind of role": ("design.focus.role=slm", "`design.focus.bounds_um`"),
+    "wrong kind of role": ("design.focus.role=slm", "'slm' is a modulator, and basis is missing"),
     "grid beyond the stage": ("objects.stage_grid.spacing_um=999", "use a smaller spacing_um"),
     "level beyond limits": ("bench.roles.light.level=30", "outside limits 0 to 20"),
     "unknown engine": ("search.engine=bo", "'tpe'"),

@@ -1,0 +1,200 @@
+"""The `bench` section: where the devices are, what they are for, and what must hold.
+
+`kind` of a role chooses its model; it is filled in from what the file says anyway (`_load`), so
+that nobody has to write it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+from pydantic import Discriminator, Field, Tag, create_model, model_validator
+
+from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
+from instrument.config._section import Duration, Finite, Positive, Range, Section
+
+VirtualMicroManager = VirtualBenchOptions
+"""`micromanager: {virtual: NAME}`, any of them; the seed is the campaign's unless given."""
+
+
+def virtual_name(options: type[VirtualBenchOptions]) -> str:
+    """Return the word after `virtual:` that chooses a model."""
+    return get_args(options.model_fields["virtual"].annotation)[0]
+
+
+def _with_optional_seed(options: type[VirtualBenchOptions]) -> type[VirtualBenchOptions]:
+    """Return the model as it stands in a file: its seed may be left to the campaign."""
+    seed: Any = (int | None, Field(default=None, ge=0))
+    return create_model(options.__name__, __base__=options, __doc__=options.__doc__, seed=seed)
+
+
+VIRTUAL_MODELS: dict[str, type[VirtualBenchOptions]] = {
+    virtual_name(options): _with_optional_seed(options) for options in VIRTUAL_BENCHES
+}
+"""Models of the virtual benches by the word that chooses them."""
+
+
+class LoadedMicroManager(Section):
+    """`micromanager: {config: bench.cfg}`: devices that Micro-Manager's wizard configured.
+
+    `adapters` names the folder of a Micro-Manager installation, where pymmcore-plus does not find
+    it by itself.
+    """
+
+    config: Path
+    adapters: Path | None = None
+
+
+class VisaConfig(Section):
+    """One VISA instrument: which declaration describes it and where it listens.
+
+    `address` is a VISA resource name, or `virtual` for the virtual bench's own instrument of this
+    name.
+    """
+
+    declaration: str
+    address: str
+    backend: str = "@py"
+
+
+class CameraRole(Section):
+    """Role of a camera."""
+
+    kind: Literal["camera"] = "camera"
+    device: str
+    exposure_ms: Positive
+
+
+class SlmRole(Section):
+    """Role of a spatial light modulator; `settle_ms` is waited after its read-back."""
+
+    kind: Literal["slm"] = "slm"
+    device: str
+    settle_ms: Duration = 0.0
+
+
+class StageRole(Section):
+    """Role of a one-axis stage."""
+
+    kind: Literal["stage"] = "stage"
+    device: str
+    limits_um: Range
+    tolerance_um: Positive = 0.5
+    settle_ms: Duration = 0.0
+
+
+class RotationRole(Section):
+    """Role of a one-axis stage that turns."""
+
+    kind: Literal["rotation"] = "rotation"
+    device: str
+    limits_deg: Range
+    tolerance_deg: Positive = 0.1
+    settle_ms: Duration = 0.0
+
+
+class XYStageRole(Section):
+    """Role of a two-axis stage."""
+
+    kind: Literal["xy_stage"] = "xy_stage"
+    device: str
+    limits_um: tuple[Range, Range]
+    tolerance_um: Positive = 0.5
+    settle_ms: Duration = 0.0
+
+
+class SelectorRole(Section):
+    """Role of a device with numbered positions (filter wheel, turret, state device)."""
+
+    kind: Literal["selector"] = "selector"
+    device: str
+    settle_ms: Duration = 0.0
+
+
+class PropertyRole(Section):
+    """Role of one numeric property of a Micro-Manager device, in the property's own unit."""
+
+    kind: Literal["property"] = "property"
+    device: str
+    property: str
+    limits: Range
+    unit: str = "1"
+    tolerance: Positive
+    settle_ms: Duration = 0.0
+
+
+class LightRole(Section):
+    """Role of a light: `level` while frames are taken, `safe` at all other times."""
+
+    kind: Literal["light"] = "light"
+    device: str
+    channel: str
+    output: str | None = "output"
+    level: Finite
+    limits: Range
+    safe: Finite = 0.0
+    settle_ms: Duration = 0.0
+
+    @model_validator(mode="after")
+    def _level_within_limits(self) -> LightRole:
+        low, high = self.limits
+        if not low <= self.level <= high:
+            raise ValueError(f"level {self.level:g} is outside limits {low:g} to {high:g}")
+        return self
+
+
+Role = Annotated[
+    CameraRole
+    | SlmRole
+    | StageRole
+    | RotationRole
+    | XYStageRole
+    | SelectorRole
+    | PropertyRole
+    | LightRole,
+    Field(discriminator="kind"),
+]
+
+
+class InterlockConfig(Section):
+    """A condition that must hold while light is on: `channel` (`led.temperature_c`) within bounds.
+
+    `pause` switches the light off and waits, at most `longest_pause_s`, until it holds again;
+    `abort` ends the run.
+    """
+
+    channel: str = Field(pattern=r"^[^.]+\.[^.]+$")
+    below: Finite | None = None
+    above: Finite | None = None
+    action: Literal["pause", "abort"] = "abort"
+    longest_pause_s: Positive = 600.0
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> InterlockConfig:
+        if self.below is None and self.above is None:
+            raise ValueError("an interlock needs `below`, `above` or both")
+        return self
+
+
+def _which_micromanager(value: object) -> object:
+    if isinstance(value, dict):
+        return value.get("virtual", LOADED)
+    return value.virtual if isinstance(value, VirtualBenchOptions) else LOADED  # pyright: ignore[reportAttributeAccessIssue]
+
+
+LOADED = "loaded"
+_VIRTUAL: Any = tuple(Annotated[model, Tag(name)] for name, model in VIRTUAL_MODELS.items())
+MicroManagerConfig = Annotated[
+    Union[(*_VIRTUAL, Annotated[LoadedMicroManager, Tag(LOADED)])],
+    Discriminator(_which_micromanager),
+]
+
+
+class BenchConfig(Section):
+    """Devices, what they are for, and what must hold."""
+
+    micromanager: MicroManagerConfig  # pyright: ignore[reportInvalidTypeForm]
+    visa: dict[str, VisaConfig] = Field(default_factory=dict)
+    roles: dict[str, Role]
+    interlocks: tuple[InterlockConfig, ...] = ()
