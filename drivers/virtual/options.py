@@ -94,7 +94,7 @@ class TomographyBench(TwinBenchOptions):
 
 
 class PhaseBench(TwinBenchOptions):
-    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs over wells with a cell in each."""
+    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs, a focus stage `Z`, cells in wells."""
 
     virtual: Literal["phase"] = "phase"
     electrons_per_ms: Electrons = 1000.0

@@ -114,7 +114,7 @@ def _actuators(world: TwinWorld) -> dict[str, VirtualDevice]:
         case ColourWorld():
             return {"Filters": VirtualSLM(world)}
         case PhaseWorld():
-            return {"LEDs": VirtualSLM(world)}
+            return {"LEDs": VirtualSLM(world), "Z": VirtualStage(world.z)}
         case InfraredWorld():
             knobs = {
                 "FNumber": Knob("f_number", F_NUMBERS),

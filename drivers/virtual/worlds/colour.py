@@ -42,7 +42,7 @@ class ColourWorld(TwinWorld):
         ValueError
             For a grey level that is no filter.
         """
-        self.bring_to(self.twin.with_values({"preference": preference_of_filters(pattern)}))
+        self.change({"preference": preference_of_filters(pattern)})
 
 
 def objects_of(

@@ -44,7 +44,7 @@ class InfraredWorld(TwinWorld):
 
     @f_number.setter
     def f_number(self, value: float) -> None:
-        self.bring_to(self.twin.with_values({"f_number": value}))
+        self.change({"f_number": value})
 
     @property
     def cubic_waves(self) -> float:
@@ -53,7 +53,7 @@ class InfraredWorld(TwinWorld):
 
     @cubic_waves.setter
     def cubic_waves(self, value: float) -> None:
-        self.bring_to(self.twin.with_values({"cubic_waves": value}))
+        self.change({"cubic_waves": value})
 
 
 def objects_of(

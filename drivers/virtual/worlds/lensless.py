@@ -70,7 +70,7 @@ class LenslessWorld(TwinWorld):
 
     def show(self, pattern: UInt8[np.ndarray, "rows columns"]) -> None:
         """Let the mask pass light as `pattern` says."""
-        self.bring_to(self.twin.with_values({"weights": shares_of(pattern, self._cells)}))
+        self.change({"weights": shares_of(pattern, self._cells)})
 
 
 def shares_of(

@@ -8,12 +8,16 @@ from jaxtyping import Float, UInt8
 from drivers.virtual.objects import cells
 from drivers.virtual.options import PhaseBench
 from drivers.virtual.sensor import VirtualSensor
+from drivers.virtual.travel import Axes
 from drivers.virtual.twins.phase import LEDS_ACROSS, PhaseContrast
 from drivers.virtual.worlds.plate import Plate
 from drivers.virtual.worlds.twin_world import TwinWorld
 
 FIELD, SIDE = 32, 16
 WELLS_ACROSS = 4
+Z_TRAVEL_UM = (-20.0, 20.0)
+Z_SPEED_UM_PER_S = 20_000.0
+DEFOCUS_RAD_PER_UM = 0.3
 SENSOR = {"gain": 1.0, "offset": 100.0, "read_noise": 1.6, "bit_depth": 16}
 
 
@@ -36,15 +40,23 @@ class PhaseWorld(TwinWorld):
             rows=WELLS_ACROSS,
             frame_rng=for_frames,
         )
+        self.z = Axes((Z_TRAVEL_UM,), speed_per_s=Z_SPEED_UM_PER_S)
+        self._z_um = 0.0
         self.show(np.zeros(self.slm_shape, np.uint8))
 
     def show(self, pattern: UInt8[np.ndarray, "15 15"]) -> None:
         """Drive the LEDs; those that the objective does not see do nothing."""
         drive = drives_of(pattern)
-        if drive.any():
-            self.bring_to(self.twin.with_values({"sources": drive[None] / drive.sum()}))
-        else:
-            self.bring_to(self.twin, is_dark=True)
+        is_dark = not drive.any()
+        self.change({} if is_dark else {"sources": drive[None] / drive.sum()}, is_dark=is_dark)
+
+    def expected(self, exposure_s: float) -> Float[np.ndarray, "height width"]:
+        """Return expected photo-electrons at the present focus."""
+        z_um = self.z.position()[0]
+        if z_um != self._z_um:
+            self._z_um = z_um
+            self.change({"defocus_rad": DEFOCUS_RAD_PER_UM * z_um})
+        return super().expected(exposure_s)
 
 
 def objects_of(

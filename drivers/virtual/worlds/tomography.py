@@ -33,17 +33,16 @@ class TomographyWorld(TwinWorld):
             rows=options.slices,
             frame_rng=for_frames,
         )
+        self._angle_rad = 0.0
         self.rotation = Axes((ROTATION_DEG,), speed_per_s=ROTATION_DEG_PER_S, unit="deg")
 
     def expected(self, exposure_s: float) -> Float[np.ndarray, "height width"]:
         """Return what the detector would count without noise, seen from the present direction."""
         angle_rad = np.deg2rad(self.rotation.position()[0])
         if angle_rad != self._angle_rad:
-            self.bring_to(self.twin.with_values({"angles_rad": [angle_rad]}))
             self._angle_rad = angle_rad
+            self.change({"angles_rad": [angle_rad]})
         return super().expected(exposure_s)
-
-    _angle_rad = 0.0
 
 
 def objects_of(

@@ -7,6 +7,7 @@ second); an exposure then costs only its noise.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -70,10 +71,16 @@ class TwinWorld:
         """Let the twin be compiled, so that the first exposure is in time."""
         self._look_at_plate()
 
-    def bring_to(self, twin: Twin, *, is_dark: bool = False) -> None:
-        """Change the design; `is_dark` if no light is left under it."""
+    def bring_to(self, twin: Twin) -> None:
+        """Go on with another twin."""
         with self._lock:
-            self._twin, self._is_dark, self._seen = twin, is_dark, None
+            self._twin, self._seen = twin, None
+
+    def change(self, values: Mapping[str, Any], *, is_dark: bool | None = None) -> None:
+        """Change some parameters of the design; unless `is_dark` says so, the light stays."""
+        with self._lock:
+            self._twin, self._seen = self._twin.with_values(values), None
+            self._is_dark = self._is_dark if is_dark is None else is_dark
 
     def expose(self, exposure_s: float) -> UInt16[np.ndarray, "height width"]:
         """Draw one frame of raw counts, (height, width) uint16, under the present state."""
