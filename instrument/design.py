@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -80,6 +81,21 @@ class Parameter:
             self.check(self.start)
         except DesignError as error:
             raise DesignError(f"{error} (its start)") from error
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Parameter:
+        """Return the parameter that `dataclasses.asdict` wrote, also after JSON made lists."""
+        return cls(
+            name=plain["name"],
+            unit=plain["unit"],
+            lower=plain["lower"],
+            upper=plain["upper"],
+            labels=tuple(plain["labels"]),
+            start=tuple(plain["start"]),
+            modal=plain["modal"],
+            bounds=tuple((low, high) for low, high in plain.get("bounds", ())),
+            choices=tuple(plain.get("choices", ())),
+        )
 
     @property
     def size(self) -> int:

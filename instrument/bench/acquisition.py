@@ -6,10 +6,11 @@ when this returns or raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt16
@@ -40,7 +41,11 @@ class Batch:
     positions_um
         Read-back of the sample stage, one (x, y) an object.
     exposure_ms
-        Read-back of the camera.
+        Read-back of the camera, in the first shot.
+    read_back
+        What the devices of the design said, one dict a shot: role to each value read in that shot,
+        in the order of time and in the role's unit; a single one where the role does not differ
+        between shots.
     black_level_adu
         Mean of the dark frames taken just before, light off; None on a bench without a light that
         it could switch off.
@@ -57,6 +62,7 @@ class Batch:
     saturated_fraction: float
     zero_fraction: float
     captured_at: tuple[str, str]
+    read_back: tuple[dict[str, list[float]], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
@@ -65,6 +71,7 @@ class Batch:
             "shots": self.counts.shape[1],
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
+            "read_back": list(self.read_back),
             "black_level_adu": self.black_level_adu,
             "saturated_fraction": self.saturated_fraction,
             "zero_fraction": self.zero_fraction,
@@ -75,7 +82,10 @@ class Batch:
 def capture_batch(
     bench: Bench, positions: Positions, *, stopwatch: Stopwatch, on_frame: OnFrame
 ) -> Batch:
-    """Visit every position with the light on and expose once at each.
+    """Visit every position with the light on and expose once a shot at each.
+
+    Shots come in the order of the bench file: all shots of one object in turn, or all objects under
+    the setting of one shot.
 
     Parameters
     ----------
@@ -95,33 +105,65 @@ def capture_batch(
     FrameLoss, DeviceError
         From the devices.
     """
-    role = bench.config.objects.stage_grid.role
-    height, width = bench.camera.shape
-    counts = np.empty((len(positions), 1, height, width), np.uint16)
-    there = []
+    config = bench.config
+    role, shots = config.objects.stage_grid.role, config.shots
+    counts = np.empty((len(positions), shots, *bench.camera.shape), np.uint16)
+    there: dict[int, Position] = {}
     started_at = _now()
+    bench.show_shot(0, stopwatch=stopwatch)
+    exposure_ms = bench.exposure_ms
+    read_back = _first_read_back(bench)
     black_level_adu = _black_level(bench, stopwatch)
+    taken, visited = 0, None
     with bench.illuminated(stopwatch=stopwatch):
-        for index, position in enumerate(positions):
-            there.append(bench.move_sample(role, position, stopwatch=stopwatch))
+        for index, shot in _visits(len(positions), shots, order=config.shots_order):
+            if index != visited:
+                here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
+                there.setdefault(index, here)
+                visited = index
+            for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
+                read_back[shot].setdefault(name, []).append(value)
             with stopwatch.measure("interlock"):
                 bench.check_interlocks()
             with stopwatch.measure("exposure"):
-                counts[index, 0] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
-            on_frame(index, counts[index, 0])
-    if len(there) != len(positions):
-        raise FrameLoss(f"{len(positions)} frames planned, {len(there)} taken")
+                counts[index, shot] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
+            on_frame(taken, counts[index, shot])
+            taken += 1
+    if taken != len(positions) * shots:
+        raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
     full_scale = 2**bench.camera.bit_depth - 1
     with stopwatch.measure("checks"):
         return Batch(
             counts=counts,
-            positions_um=tuple(there),
-            exposure_ms=bench.exposure_ms,
+            positions_um=tuple(there[index] for index in range(len(positions))),
+            exposure_ms=exposure_ms,
             black_level_adu=black_level_adu,
             saturated_fraction=float(np.mean(counts >= full_scale)),
             zero_fraction=float(np.mean(counts == 0)),
             captured_at=(started_at, _now()),
+            read_back=read_back,
         )
+
+
+def _visits(
+    objects: int, shots: int, *, order: Literal["objects_first", "shots_first"]
+) -> Iterator[tuple[int, int]]:
+    """Object and shot of every exposure, in the order they are taken."""
+    if order == "objects_first":
+        return itertools.product(range(objects), range(shots))
+    return ((index, shot) for shot, index in itertools.product(range(shots), range(objects)))
+
+
+def _first_read_back(bench: Bench) -> tuple[dict[str, list[float]], ...]:
+    """Return what is known before the first exposure: the first shot, and what never changes."""
+    return tuple(
+        {
+            role: [value]
+            for role, value in bench.read_back.items()
+            if shot == 0 or role not in bench.roles_per_shot
+        }
+        for shot in range(bench.config.shots)
+    )
 
 
 def capture_repeats(

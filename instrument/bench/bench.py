@@ -1,21 +1,19 @@
 """The bench: devices by role, a design applied whole or not at all, light only while it is needed.
 
-Every value of a design is checked against the space, the role's limits and the device before the
-first device moves; then all start, all are waited for, the slowest settles, and each is read back.
+Every value of a design, of all its shots, is checked against the space, the role's limits and the
+device before the first device moves; then all start, all are waited for, the slowest settles, and
+each is read back. The first shot is on the bench after that; `show_shot` brings the others.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from drivers import (
+    Actuator,
     Camera,
     Device,
     DeviceDescription,
@@ -27,38 +25,30 @@ from drivers import (
     Stage,
     XYStage,
 )
-from instrument.bench.limits import check_within
-from instrument.bench.patterns import ZernikeBasis, zernike_labels
+from instrument.bench.actuators import (
+    ExposureActuator,
+    as_kind,
+    check_target,
+    verify,
+    verify_position,
+)
+from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space
+from instrument.bench.patterns import draw_patterns, make_basis
 from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
     Config,
-    LightParameter,
     LightRole,
-    PositionParameter,
+    PatternParameter,
+    Role,
     SlmRole,
-    StageRole,
     XYStageRole,
-    ZernikeParameter,
 )
-from instrument.design import Design, DesignSpace, Parameter
+from instrument.design import Design, DesignError, DesignSpace
 
 MOVE_TIMEOUT_S = 30.0
 LIGHT_TIMEOUT_S = 5.0
-
-AnyRole = CameraRole | SlmRole | StageRole | XYStageRole | LightRole
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What is on the bench after a design was applied.
-
-    `patterns` are the grey levels by modulator role, `read_back` the positions in um by stage role.
-    """
-
-    patterns: dict[str, UInt8[np.ndarray, "height width"]]
-    read_back: dict[str, float]
 
 
 class Bench:
@@ -88,7 +78,7 @@ class Bench:
         truth: Callable[[], dict[str, float]] | None = None,
     ):
         self.config = config
-        self.roles: dict[str, AnyRole] = dict(config.bench.roles)
+        self.roles: dict[str, Role] = dict(config.bench.roles)
         self.devices = dict(devices)
         self.interlocks = tuple(interlocks)
         self.truth = truth
@@ -96,16 +86,29 @@ class Bench:
         self._is_closed = False
         self._keeps_design = False
         self._unsafe: tuple[Unsafe, ...] = ()
-        self.camera_role, self.camera = self._only_camera()
+        self._is_lit = False
+        self._settings: tuple[Setting, ...] = ()
+        self._read_back: dict[str, float] = {}
+        self.shot: int | None = None
+        """Shot of the applied design that is on the bench, from 0; None before any design."""
+        camera_name, self.camera_role, self.camera = self._only_camera()
+        self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
+        self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
         }
         self._bases = {
-            name: ZernikeBasis(*parameter.modes, shape=self.slm(parameter.role).shape)
+            name: make_basis(parameter, self.slm(parameter.role).shape)
             for name, parameter in config.design.items()
-            if isinstance(parameter, ZernikeParameter)
+            if isinstance(parameter, PatternParameter)
         }
-        self.exposure_ms = self.camera.set_exposure_ms(self.camera_role.exposure_ms)
+        self._knobs = {
+            name: make_knob(name, config, self.devices[parameter.role], self._bases.get(name))
+            for name, parameter in config.design.items()
+        }
+        self.roles_per_shot = frozenset(
+            p.role for p in config.design.values() if p.per_shot and config.shots > 1
+        )
 
     def __enter__(self) -> Bench:
         return self
@@ -113,24 +116,34 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.close_or_say_so()
 
+    @property
+    def exposure_ms(self) -> float:
+        """Read-back of the camera, ms."""
+        return self.exposure.exposure_ms
+
+    @property
+    def read_back(self) -> dict[str, float]:
+        """What the devices of the applied design said last, by role, in the role's unit."""
+        return dict(self._read_back)
+
     # ---- devices by role
 
     def slm(self, role: str) -> SpatialLightModulator:
         """Return the modulator of a role."""
-        return _as(self.devices[role], SpatialLightModulator, role)
+        return as_kind(self.devices[role], SpatialLightModulator, role)
 
     def stage(self, role: str) -> Stage:
         """Return the one-axis stage of a role."""
-        return _as(self.devices[role], Stage, role)
+        return as_kind(self.devices[role], Stage, role)
 
     def xy_stage(self, role: str) -> XYStage:
         """Return the two-axis stage of a role."""
-        return _as(self.devices[role], XYStage, role)
+        return as_kind(self.devices[role], XYStage, role)
 
     def lights(self) -> dict[str, LightSource]:
         """Lights by role."""
         return {
-            name: _as(self.devices[name], LightSource, name)
+            name: as_kind(self.devices[name], LightSource, name)
             for name, role in self.roles.items()
             if isinstance(role, LightRole)
         }
@@ -153,58 +166,68 @@ class Bench:
 
     def space(self) -> DesignSpace:
         """Return the design space, starting from the present setting of the bench."""
-        return DesignSpace(
-            tuple(self._parameter(name, p) for name, p in self.config.design.items())
-        )
+        return make_space(self.config, self._knobs)
 
     # ---- a design, whole or not at all
 
     def apply(self, design: Design, *, space: DesignSpace, stopwatch: Stopwatch) -> Applied:
-        """Bring the bench to a design and read it back.
+        """Bring the bench to the first shot of a design and read it back.
 
         Raises
         ------
         DesignError
             The design does not fit `space`. Nothing has moved.
         LimitViolation
-            A role's or a device's limit forbids a value. Nothing has moved.
+            A role's or a device's limit forbids a value, in any shot. Nothing has moved.
         DeviceTimeout, ProtocolError, DeviceError
             A device did not arrive; the bench must be made safe.
         """
-        targets, light_level = self.check(design, space=space)
-        self._light_level.update(light_level)  # takes effect when the light next comes on
-        with stopwatch.measure("command"):
-            for role, target in targets.items():
-                self._start(role, target)
-        with stopwatch.measure("travel"):
-            for role in targets:
-                self._wait(role)
-        with stopwatch.measure("settle"):
-            self._settle(targets)
-        patterns = {role: t for role, t in targets.items() if isinstance(t, np.ndarray)}
-        with stopwatch.measure("command"):
-            read_back = {
-                role: self._verify_position(role, target)
-                for role, target in targets.items()
-                if isinstance(self.roles[role], StageRole)
-            }
-        return Applied(patterns=patterns, read_back=read_back)
+        settings = self.check(design, space=space)
+        self._settings, self.shot, self._read_back = settings, None, {}
+        self._bring(settings[0], stopwatch)
+        self.shot = 0
+        patterns = draw_patterns(self.config, self._bases, design)
+        return Applied(patterns=patterns, read_back=self.read_back)
 
-    def check(
-        self, design: Design, *, space: DesignSpace
-    ) -> tuple[dict[str, Any], dict[str, float]]:
-        """Check every value of a design, as `apply` does, and move nothing.
+    def check(self, design: Design, *, space: DesignSpace) -> tuple[Setting, ...]:
+        """Check every value of a design, in all its shots, as `apply` does, and move nothing.
 
         Returns
         -------
-        targets, light_level
-            Role to what its device would be asked for, and levels of lights.
+        tuple of Setting
+            What each role would be asked for, one setting a shot.
         """
         space.check(design)
-        targets, light_level = self._targets(design)
-        for role, target in [*targets.items(), *light_level.items()]:
-            self._check(role, target)
-        return targets, light_level
+        settings = make_settings(self.config, self._knobs, design)
+        for setting in settings:
+            for role, target in setting.items():
+                self._check(role, target)
+        return settings
+
+    def show_shot(self, shot: int, *, stopwatch: Stopwatch) -> dict[str, float]:
+        """Bring what differs between shots to a shot (from 0) of the applied design.
+
+        Returns
+        -------
+        dict
+            Read-back of the roles that were set, by role; empty where the shot was on already.
+
+        Raises
+        ------
+        DesignError
+            No design was applied, and its shots differ.
+        DeviceTimeout, ProtocolError, DeviceError
+            A device did not arrive; the bench must be made safe.
+        """
+        if shot == self.shot or not self.roles_per_shot:
+            return {}
+        if not self._settings:
+            raise DesignError(f"shot {shot + 1} asked, but no design is on the bench; apply one")
+        self.shot = None
+        setting = self._settings[shot]
+        said = self._bring({role: setting[role] for role in self.roles_per_shot}, stopwatch)
+        self.shot = shot
+        return said
 
     def move_sample(self, role: str, position_um: Position, *, stopwatch: Stopwatch) -> Position:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
@@ -219,14 +242,7 @@ class Bench:
             with stopwatch.measure("settle"):
                 time.sleep(settings.settle_ms / 1e3)  # mechanics ring on after the read-back
         with stopwatch.measure("command"):
-            there = stage.read_back()
-        tolerance = settings.tolerance_um if isinstance(settings, XYStageRole) else 0.0
-        if max(abs(there[0] - position_um[0]), abs(there[1] - position_um[1])) > tolerance:
-            raise ProtocolError(
-                f"{stage.name} (role {role}): {position_um} um asked, {there} um read back, "
-                f"tolerance {tolerance:g} um; check for an obstacle, or widen tolerance_um"
-            )
-        return there
+            return verify_position(role, settings, stage, position_um)
 
     # ---- light
 
@@ -257,6 +273,7 @@ class Bench:
         for role in lights:
             self._check(role, asked[role])
         try:
+            self._is_lit = True
             with stopwatch.measure("light"):
                 for role, light in lights.items():
                     light.start(asked[role])
@@ -265,6 +282,7 @@ class Bench:
                 self._settle(lights)
             yield
         finally:
+            self._is_lit = False
             with signals_wait(), stopwatch.measure("light"):
                 self._darken(lights)
 
@@ -327,93 +345,49 @@ class Bench:
                 failures.append(Unsafe("bench", "closing", str(error)))
         return tuple(failures)
 
-    def _only_camera(self) -> tuple[CameraRole, Camera]:
+    def _only_camera(self) -> tuple[str, CameraRole, Camera]:
         for name, role in self.roles.items():
             if isinstance(role, CameraRole):
-                return role, _as(self.devices[name], Camera, name)
+                return name, role, as_kind(self.devices[name], Camera, name)
         raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
 
-    def _parameter(
-        self, name: str, parameter: ZernikeParameter | PositionParameter | LightParameter
-    ) -> Parameter:
-        match parameter:
-            case ZernikeParameter(modes=modes, bounds_rad=(low, high), start_rad=start):
-                labels = zernike_labels(*modes)
-                return Parameter(
-                    name=name, unit="rad", lower=low, upper=high, labels=labels,
-                    start=(start,) * len(labels), modal=True,
-                )  # fmt: skip
-            case PositionParameter(role=role, bounds_um=(low, high), start_um=start):
-                here = self.stage(role).read_back() if start is None else start
-                return Parameter(
-                    name=name, unit="um", lower=low, upper=high, labels=("position",),
-                    start=(min(max(here, low), high),), modal=True,
-                )  # fmt: skip
-            case LightParameter(role=role, bounds=(low, high), start=start):
-                level = self._light_level[role] if start is None else start
-                return Parameter(
-                    name=name, unit=self.lights()[role].unit, lower=low, upper=high,
-                    labels=("level",), start=(min(max(level, low), high),),
-                )  # fmt: skip
+    def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
+        """Start all, wait for all, settle, read all back; levels wait for the light to come on."""
+        levels = {r: t for r, t in setting.items() if isinstance(self.roles[r], LightRole)}
+        self._light_level.update(levels)  # type: ignore[arg-type] - a level is a number
+        moving = {r: t for r, t in setting.items() if self._is_lit or r not in levels}
+        with stopwatch.measure("command"):
+            for role, target in moving.items():
+                self._actuator(role).start(target)
+        with stopwatch.measure("travel"):
+            for role in moving:
+                self._actuator(role).wait(timeout_s=MOVE_TIMEOUT_S)
+        with stopwatch.measure("settle"):
+            self._settle(moving)
+        with stopwatch.measure("command"):
+            there = {
+                role: verify(role, self.roles[role], self._actuator(role), target)
+                for role, target in moving.items()
+            }
+        said = {role: value for role, value in there.items() if value is not None}
+        self._read_back.update(said)
+        return said
 
-    def _targets(self, design: Design) -> tuple[dict[str, Any], dict[str, float]]:
-        """Role to what its device is asked for; apart, levels of lights."""
-        targets: dict[str, Any] = {}
-        light_level: dict[str, float] = {}
-        for name, parameter in self.config.design.items():
-            components = design.values[name]
-            if isinstance(parameter, ZernikeParameter):
-                targets[parameter.role] = self._bases[name].pattern(components)
-            elif isinstance(parameter, PositionParameter):
-                targets[parameter.role] = components[0]
-            else:
-                light_level[parameter.role] = components[0]
-        return targets, light_level
+    def _actuator(self, role: str) -> Actuator[Any]:
+        return self._actuators[role]
 
     def _check(self, role: str, target: Any) -> None:
-        settings = self.roles[role]
-        device = self.devices[role]
-        if isinstance(settings, StageRole):
-            check_within(role, device.name, (target,), (settings.limits_um,), "um")
-        elif isinstance(settings, XYStageRole):
-            check_within(role, device.name, target, settings.limits_um, "um")
-        device.check(target)  # type: ignore[attr-defined]
+        check_target(role, self.roles[role], self._actuator(role), target)
 
-    def _start(self, role: str, target: Any) -> None:
-        self.devices[role].start(target)  # type: ignore[attr-defined]
-
-    def _wait(self, role: str) -> None:
-        self.devices[role].wait(timeout_s=MOVE_TIMEOUT_S)  # type: ignore[attr-defined]
-
-    def _settle(self, roles: Mapping[str, Any]) -> None:
+    def _settle(self, roles: Iterable[str]) -> None:
         settle_ms = max(
             (getattr(self.roles[role], "settle_ms", 0.0) for role in roles), default=0.0
         )
         # The read-back arrives before a liquid crystal has turned or a stage has stopped ringing.
         time.sleep(settle_ms / 1e3)
 
-    def _verify_position(self, role: str, asked_um: float) -> float:
-        settings = self.roles[role]
-        there = self.stage(role).read_back()
-        if isinstance(settings, StageRole) and abs(there - asked_um) > settings.tolerance_um:
-            raise ProtocolError(
-                f"{self.devices[role].name} (role {role}): {asked_um:g} um asked, {there:g} um "
-                f"read back, tolerance {settings.tolerance_um:g} um; check for an obstacle, or "
-                "widen tolerance_um"
-            )
-        return there
-
     @staticmethod
     def _darken(lights: Mapping[str, LightSource]) -> None:
         unsafe = make_all_safe(list(lights.items()))
         if unsafe:
             raise UnsafeBench(unsafe)
-
-
-def _as(device: Device, protocol: type[Any], role: str) -> Any:
-    if not isinstance(device, protocol):
-        raise ProtocolError(
-            f"{device.name} (role {role}) cannot do what a {protocol.__name__} must; "
-            "check bench.roles"
-        )
-    return device

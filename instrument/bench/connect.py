@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from drivers import Device, DeviceError, LimitViolation
+from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
-from instrument.bench.bench import AnyRole, Bench
+from instrument.bench.bench import Bench
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -21,15 +21,23 @@ from instrument.config import (
     InterlockConfig,
     LightRole,
     LoadedMicroManager,
+    PropertyRole,
+    Role,
+    RotationRole,
+    SelectorRole,
     SlmRole,
     StageRole,
     VirtualMicroManager,
     VisaConfig,
 )
+from instrument.design import DesignError
 
 if TYPE_CHECKING:
-    from drivers.micromanager import MicroManager, MicroManagerStage
+    from drivers.micromanager import MicroManager
     from drivers.virtual.bench import VirtualBench
+
+
+ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
 
 
 class ConnectError(DeviceError):
@@ -58,13 +66,33 @@ def connect(config: Config) -> Bench:
         interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
         devices = {**_open_roles(config, manager), **lights}
-        return Bench(
+        return _build(config, devices, interlocks, virtual, undo)
+
+
+def _build(
+    config: Config,
+    devices: dict[str, Device],
+    interlocks: Sequence[Interlock],
+    virtual: VirtualBench | None,
+    undo: ExitStack,
+) -> Bench:
+    """Put the bench together, and see that its devices can do what the design may ask of them."""
+    kept = ExitStack()  # empty until all is well: before, `undo` closes what was opened
+    try:
+        bench = Bench(
             config,
             {role: devices[role] for role in config.bench.roles},
             interlocks=interlocks,
-            closers=[undo.pop_all().close],
+            closers=[kept.close],
             truth=virtual.truth if virtual else None,
         )
+        space = bench.space()
+        for bound in (space.lower, space.upper):
+            bench.check(space.from_vector(bound), space=space)
+    except (DesignError, LimitViolation) as error:
+        raise ConnectError([f"`design`: {error}"]) from error
+    kept.enter_context(undo.pop_all())
+    return bench
 
 
 def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:
@@ -155,21 +183,33 @@ def _open_micromanager(
 def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     from drivers.micromanager import (
         MicroManagerCamera,
+        MicroManagerProperty,
+        MicroManagerRotation,
+        MicroManagerSelector,
         MicroManagerSLM,
         MicroManagerStage,
         MicroManagerXYStage,
     )
 
-    def open_one(role: AnyRole) -> Device:
-        if isinstance(role, CameraRole):
-            return MicroManagerCamera(manager, role.device)
-        if isinstance(role, SlmRole):
-            return MicroManagerSLM(manager, role.device)
-        if isinstance(role, StageRole):
-            stage = MicroManagerStage(manager, role.device)
-            _check_limits(stage, role)
-            return stage
-        return MicroManagerXYStage(manager, role.device)
+    def open_one(role: Role) -> Device:
+        match role:
+            case CameraRole():
+                return MicroManagerCamera(manager, role.device)
+            case SlmRole():
+                return MicroManagerSLM(manager, role.device)
+            case SelectorRole():
+                return MicroManagerSelector(manager, role.device)
+            case StageRole(limits_um=limits):
+                stage = MicroManagerStage(manager, role.device)
+                return _within_limits(stage, limits, "limits_um")
+            case RotationRole(limits_deg=limits):
+                rotation = MicroManagerRotation(manager, role.device)
+                return _within_limits(rotation, limits, "limits_deg")
+            case PropertyRole(limits=limits):
+                number = MicroManagerProperty(manager, role.device, role.property)
+                return _within_limits(number, limits, "limits")
+            case _:
+                return MicroManagerXYStage(manager, role.device)
 
     return _all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
@@ -178,13 +218,14 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     })
 
 
-def _check_limits(stage: MicroManagerStage, role: StageRole) -> None:
-    """Soft limits can only be narrower than the device's own."""
+def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> ActuatorT:
+    """Return the device; raise where soft limits are wider than its own."""
     try:
-        for limit_um in role.limits_um:
-            stage.check(limit_um)
+        for limit in limits:
+            device.check(limit)
     except LimitViolation as error:
-        raise LimitViolation(f"limits_um {list(role.limits_um)}: {error}; narrow them") from error
+        raise LimitViolation(f"{key} {list(limits)}: {error}; narrow them") from error
+    return device
 
 
 def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:

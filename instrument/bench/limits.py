@@ -13,6 +13,8 @@ def check_within(
     target: Sequence[float],
     limits: Sequence[tuple[float, float]],
     unit: str,
+    *,
+    key: str | None = None,
 ) -> None:
     """Raise `LimitViolation` unless every value lies within its limits; refuses NaN.
 
@@ -22,10 +24,13 @@ def check_within(
         Whose limits they are, for the message.
     target, limits, unit
         One value and one (low, high) an axis.
+    key
+        Where the limits stand in the role, for the message; `limits_UNIT` by default.
     """
     for value, (low, high) in zip(target, limits, strict=True):
         if not low <= value <= high:  # also catches NaN
             raise LimitViolation(
                 f"{device} (role {role}): {value:g} {unit} asked, its soft limits are {low:g} to "
-                f"{high:g} {unit}; correct the design's bounds, or limits_{unit} in bench.roles"
+                f"{high:g} {unit}; correct the design's bounds, or {key or f'limits_{unit}'} in "
+                "bench.roles"
             )

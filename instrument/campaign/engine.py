@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import asdict
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from estimation import EstimationError
 from estimation.information import DensityName
 from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
 from instrument.bench.bench import Bench
+from instrument.bench.patterns import grey_patterns
 from instrument.bench.safety import InterlockTripped
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import (
-    CampaignEnded,
     CampaignStarted,
     EventBus,
     FrameCaptured,
@@ -30,18 +30,19 @@ from instrument.campaign.events import (
     TrialStarted,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
+from instrument.campaign.outcome import Outcome
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
     as_plain,
     expected_black_adu,
     load_noise,
+    noise_at,
     score_batch,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
-from instrument.search.confirm import Decision
 from instrument.search.protocol import Observation
 
 LIVE_INTERVAL_S = 0.05
@@ -53,19 +54,6 @@ MISSPECIFIED = (
 Captured = TypeVar("Captured")
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a campaign ended."""
-
-    trials: int
-    best_trial: int | None
-    best_design: Design | None
-    best_bits_per_pixel: float | None
-    standard_error: float | None
-    initial_bits_per_pixel: float | None
-    decision: Decision | None
 
 
 class Campaign:
@@ -90,7 +78,6 @@ class Campaign:
         self._stop = stop
         self._config = bench.config
         self._noise = load_noise(self._config, bench, ledger.run_dir)
-        self._expected_black_adu = expected_black_adu(self._noise)
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
             grid.count,
@@ -99,6 +86,7 @@ class Campaign:
             order=grid.order,
             seed=self._config.search.seed,
         )
+        self._frames = len(self._positions) * self._config.shots
         self.space = self._recorded_space()
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
@@ -164,10 +152,12 @@ class Campaign:
         try:
             if row is not None and row.state == "captured":
                 counts = self._ledger.load_batch(row)
+                exposure_ms = float(row.record["exposure_ms"])
             else:
-                counts = self._capture(number, proposal, stopwatch)
+                batch = self._capture(number, proposal, stopwatch)
+                counts, exposure_ms = batch.counts, batch.exposure_ms
             with stopwatch.measure("score"):
-                score = self._score(counts)
+                score = self._score(counts, exposure_ms)
         except (BatchRefused, EstimationError) as error:
             seconds = time.perf_counter() - started_s + propose_s
             self._ledger.fail(number, why=str(error), seconds=seconds)
@@ -185,9 +175,10 @@ class Campaign:
         )
         self._tell(number, proposal, score, seconds)
 
-    def _score(self, counts: np.ndarray) -> Score:
+    def _score(self, counts: np.ndarray, exposure_ms: float) -> Score:
         """Score with the campaign's one density, settled by the first trial that is scored."""
-        score = score_batch(counts, self._noise, self._config, density=self._density)
+        noise = noise_at(self._noise, exposure_ms)
+        score = score_batch(counts, noise, self._config, density=self._density)
         if not self._is_density_settled:
             self._is_density_settled = True
             self._density = cast("DensityName", score.estimate.density)
@@ -196,13 +187,14 @@ class Campaign:
                 self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
         return score
 
-    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> np.ndarray:
-        """Apply, capture, make durable, apply the policies; return the counts."""
+    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
+        """Apply, capture, make durable, apply the policies."""
         batch = self._when_interlocks_allow(lambda: self._expose(number, proposal, stopwatch))
         record = batch.record()
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
-        verdict = check_batch(batch, self._bench, expected_black_adu=self._expected_black_adu)
+        expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
+        verdict = check_batch(batch, self._bench, expected_black_adu=expected)
         record["warnings"] = verdict.warnings
         with stopwatch.measure("ledger"):
             self._ledger.capture(number, batch.counts, record)
@@ -210,7 +202,7 @@ class Campaign:
             self._bus.emit(Notice(text=f"trial {number}: {warning}"))
         if verdict.refused is not None:
             raise BatchRefused(verdict.refused)
-        return batch.counts
+        return batch
 
     def _expose(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
         applied = self._bench.apply(proposal.design, space=self.space, stopwatch=stopwatch)
@@ -220,6 +212,7 @@ class Campaign:
                 phase=proposal.phase,
                 design=proposal.design,
                 patterns=applied.patterns,
+                greys=grey_patterns(self._config),
             )
         )
         return capture_batch(
@@ -280,9 +273,7 @@ class Campaign:
         now_s = time.perf_counter()
         if now_s - self._last_live_s >= LIVE_INTERVAL_S:
             self._last_live_s = now_s
-            self._bus.emit(
-                FrameCaptured(trial=number, index=index, of=len(self._positions), frame=frame)
-            )
+            self._bus.emit(FrameCaptured(trial=number, index=index, of=self._frames, frame=frame))
 
     # ---- what is known
 
@@ -364,7 +355,7 @@ class Campaign:
             space = self._bench.space()
             self._ledger.set_meta("space", [asdict(p) for p in space.parameters])
             return space
-        return DesignSpace(tuple(_parameter(entry) for entry in recorded))
+        return DesignSpace(tuple(Parameter.from_plain(entry) for entry in recorded))
 
     def outcome(self) -> Outcome:
         """Say how things stand: the confirmed best, or the best so far."""
@@ -384,24 +375,6 @@ class Campaign:
             initial_bits_per_pixel=self._bits_per_pixel.get(0),
             decision=decision,
         )
-
-
-def end_event(status: str, outcome: Outcome | None) -> CampaignEnded:
-    """Say in one sentence how it ended."""
-    if outcome is None or outcome.best_bits_per_pixel is None:
-        return CampaignEnded(status=status, text="no trial was scored")
-    initial = outcome.initial_bits_per_pixel
-    before = "" if initial is None else f"{initial:.3f} -> "
-    return CampaignEnded(
-        status=status,
-        text=f"{before}{outcome.best_bits_per_pixel:.3f} bits/px in {outcome.trials} trials",
-    )
-
-
-def _parameter(entry: dict[str, Any]) -> Parameter:
-    tuples = {name: tuple(entry[name]) for name in ("labels", "start", "choices") if name in entry}
-    bounds = tuple((low, high) for low, high in entry.get("bounds", ()))
-    return Parameter(**{**entry, **tuples, "bounds": bounds})
 
 
 def _mean(values: list[float]) -> float | None:

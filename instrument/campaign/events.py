@@ -44,12 +44,16 @@ class CampaignStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialStarted(Event):
-    """A design is on the bench; `patterns` holds what each modulator shows, by role."""
+    """A design is on the bench; `patterns` holds what each modulator shows, by role (and shot).
+
+    Those named in `greys` are levels of brightness, the others of phase.
+    """
 
     trial: int
     phase: str
     design: Design
     patterns: dict[str, UInt8[np.ndarray, "height width"]]
+    greys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

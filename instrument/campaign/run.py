@@ -25,10 +25,11 @@ from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
 from instrument.bench.safety import InterlockTripped, Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.engine import Campaign, Outcome, end_event
+from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
-from instrument.campaign.scoring import NOISE_FILE
+from instrument.campaign.outcome import Outcome, end_event
+from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
 
@@ -213,8 +214,9 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
     path = ledger.run_dir / NOISE_FILE
     if not isinstance(asked, NoiseCalibrate) or path.exists():
         return
-    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
     protocol = PROTOCOLS[asked.calibrate]
+    check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
+    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
     state = ledger.run_dir / "calibration.npz"
     result = calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
     as_noise(result, bench, protocol).save(path)

@@ -9,13 +9,31 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt16
 
-from estimation import InformationEstimate, SensorNoise, estimate_information
+from estimation import (
+    CalibrationMismatch,
+    InformationEstimate,
+    InfraredNoise,
+    SensorNoise,
+    estimate_information,
+)
 from estimation.information import DensityName
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import camera_key
-from instrument.config import Config, NoiseCalibrate, NoiseFile, NoiseNumbers
+from instrument.campaign.count_noise import GaussianCounts
+from instrument.config import (
+    Config,
+    ExposureParameter,
+    NoiseCalibrate,
+    NoiseFile,
+    NoiseNumbers,
+    NoiseOfCounts,
+    NoiseOfThermalCamera,
+)
 
 NOISE_FILE = "noise.npz"
+
+BenchNoise = SensorNoise | InfraredNoise | GaussianCounts
+"""What the noise of a bench's frames may be known as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +68,23 @@ class Score:
         return self.standard_error_per_pixel * self.scale
 
 
-def load_noise(config: Config, bench: Bench, run_dir: Path) -> SensorNoise:
-    """Sensor noise from a calibration or a data sheet, refused if it is another camera's.
+def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:
+    """Noise from a calibration or a data sheet, refused if it is another camera's.
 
     Parameters
     ----------
     config
         The bench file.
     bench
-        Connected: its camera and exposure must be those of the calibration.
+        Connected: its camera and exposures must be those of the calibration.
     run_dir
         Where `noise: {calibrate: ...}` left its file.
 
     Raises
     ------
     CalibrationMismatch
-        The calibration was made with another camera, mode or exposure.
+        The calibration was made with another camera or mode, or does not cover the exposures that
+        the run may use.
     """
     match config.noise:
         case NoiseNumbers() as numbers:
@@ -75,26 +94,78 @@ def load_noise(config: Config, bench: Bench, run_dir: Path) -> SensorNoise:
                 read_noise=numbers.read_noise,
                 bit_depth=numbers.bit_depth or bench.camera.bit_depth,
             )
+        case NoiseOfThermalCamera() as thermal:
+            return InfraredNoise(**thermal.model_dump())
+        case NoiseOfCounts(sigma_adu=sigma_adu, offset=offset):
+            return GaussianCounts(
+                sigma_adu=sigma_adu, offset=offset, bit_depth=bench.camera.bit_depth
+            )
         case NoiseFile(file=file):
             path = file
         case NoiseCalibrate():
             path = run_dir / NOISE_FILE
     noise = SensorNoise.load(path)
-    noise.check_key(camera_key(bench))
+    for exposure_ms in exposures_of(config) or (bench.exposure_ms,):
+        noise.check_key({**camera_key(bench), "exposure_ms": exposure_ms})
     return noise.at_exposure(bench.exposure_ms)
 
 
-def expected_black_adu(noise: SensorNoise) -> float:
+def exposures_of(config: Config) -> tuple[float, ...]:
+    """Return the shortest and the longest exposure that a design may ask for; empty without."""
+    return tuple(
+        exposure_ms
+        for parameter in config.design.values()
+        if isinstance(parameter, ExposureParameter)
+        for exposure_ms in parameter.bounds_ms
+    )
+
+
+def check_calibratable(config: Config, *, longest_factor: float) -> None:
+    """Refuse, before the minutes it takes, a calibration that would not cover the exposures.
+
+    Parameters
+    ----------
+    config
+        The bench file.
+    longest_factor
+        Longest dark exposure of the calibration, in working exposures.
+
+    Raises
+    ------
+    CalibrationMismatch
+        With the exposures that it would cover.
+    """
+    for name, parameter in config.design.items():
+        if isinstance(parameter, ExposureParameter):
+            working_ms = config.bench.roles[parameter.role].exposure_ms  # pyright: ignore[reportAttributeAccessIssue] - a camera's
+            longest_ms = longest_factor * working_ms
+            if parameter.bounds_ms[1] > longest_ms:
+                raise CalibrationMismatch(
+                    f"`design.{name}.bounds_ms` ends at {parameter.bounds_ms[1]:g} ms, this "
+                    f"calibration would know the dark signal up to {longest_ms:g} ms; lower the "
+                    "bound, use calibrate: full, or give the noise as numbers"
+                )
+
+
+def noise_at(noise: BenchNoise, exposure_ms: float) -> BenchNoise:
+    """Return the noise of frames of one exposure: with the dark electrons of that exposure."""
+    if not isinstance(noise, SensorNoise) or noise.dark_current is None:
+        return noise  # nothing in it depends on the exposure
+    return noise if noise.exposure_ms == exposure_ms else noise.at_exposure(exposure_ms)
+
+
+def expected_black_adu(noise: BenchNoise) -> float:
     """Mean count of a dark frame: the offset and what the dark current adds."""
     dark_e = 0.0
-    if noise.dark_current is not None and noise.exposure_ms is not None:
-        dark_e = float(np.mean(noise.dark_current)) * noise.exposure_ms / 1e3
-    return float(np.mean(noise.offset)) + float(np.mean(noise.gain)) * dark_e
+    if isinstance(noise, SensorNoise) and noise.exposure_ms is not None:
+        dark_e = float(np.mean(noise.dark_electrons))
+    gain = 1.0 if isinstance(noise, GaussianCounts) else float(np.mean(noise.gain))
+    return float(np.mean(noise.offset)) + gain * dark_e
 
 
 def score_batch(
     counts: UInt16[np.ndarray, "objects shots height width"],
-    noise: SensorNoise,
+    noise: BenchNoise,
     config: Config,
     *,
     density: DensityName,
@@ -106,7 +177,7 @@ def score_batch(
     counts
         Raw counts in ADU.
     noise
-        Of the sensor they came from.
+        Of the sensor and the exposure they came from.
     config
         For patch, objective and seed.
     density

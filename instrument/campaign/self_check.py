@@ -15,19 +15,24 @@ from typing import Any, Literal
 import numpy as np
 
 from drivers import Position
-from estimation import EstimationError, SensorNoise, check_repeats
+from estimation import EstimationError, InfraredNoise, check_repeats
 from instrument.bench.acquisition import capture_repeats
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import NoiseChecked
+from instrument.campaign.scoring import BenchNoise, noise_at
 from instrument.design import Design, DesignSpace
 
 When = Literal["start", "end"]
+NOT_FOR_THERMAL = (
+    "the noise was not checked: repeats of one scene cannot tell the pattern that two-point "
+    "correction leaves from the scene"
+)
 
 
 def check_noise(
     bench: Bench,
-    noise: SensorNoise,
+    noise: BenchNoise,
     design: Design,
     position: Position,
     *,
@@ -59,10 +64,6 @@ def check_noise(
     DeviceError, InterlockTripped
         From the bench, as in a trial.
     """
-    stopwatch = Stopwatch()
-    bench.apply(design, space=space, stopwatch=stopwatch)
-    repeats = bench.config.safety.self_check_repeats
-    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch)
     record: dict[str, Any] = {
         "when": when,
         "at": datetime.now(UTC).isoformat(),
@@ -70,8 +71,18 @@ def check_noise(
         "position_um": list(position),
         "is_alarm": False,
     }
+    if isinstance(noise, InfraredNoise):
+        return {**record, "text": NOT_FOR_THERMAL}
+    stopwatch = Stopwatch()
+    bench.apply(design, space=space, stopwatch=stopwatch)
+    repeats = bench.config.safety.self_check_repeats
+    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch)
     try:
-        check = check_repeats(counts, noise, rng=np.random.default_rng(trials))
+        check = check_repeats(
+            counts,
+            noise_at(noise, bench.exposure_ms),  # pyright: ignore[reportArgumentType] - or alike
+            rng=np.random.default_rng(trials),
+        )
     except EstimationError as error:
         return {**record, "text": f"the noise could not be checked: {error}"}
     return {

@@ -9,7 +9,7 @@ from estimation.information import DensityName
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.scoring import load_noise, score_batch
+from instrument.campaign.scoring import load_noise, noise_at, score_batch
 from instrument.config import Config
 from instrument.grid import grid_positions
 
@@ -53,5 +53,5 @@ def unaberrated_bits_per_pixel(config: Config, run_dir: Path, *, density: Densit
         batch = capture_batch(
             bench, positions, stopwatch=Stopwatch(), on_frame=lambda _index, _frame: None
         )
-        noise = load_noise(config, bench, run_dir)
+        noise = noise_at(load_noise(config, bench, run_dir), batch.exposure_ms)
     return score_batch(batch.counts, noise, config, density=density).estimate.bits_per_pixel

@@ -70,7 +70,7 @@ class SuperpixelParameter(_Parameter):
 class DiscParameter(_Parameter):
     """A lit disc of level `grey` on a modulator: centre y, centre x and radius, unit square.
 
-    Centres lie in [-1, 1], the radius in (0, 1.5]; the basis fixes these bounds.
+    Centres lie in [-1, 1], the radius in [0.001, 1.5]; the basis fixes these bounds.
     """
 
     of: Literal["slm"] = "slm"
@@ -79,7 +79,7 @@ class DiscParameter(_Parameter):
     start: tuple[
         Annotated[float, Field(ge=-1, le=1)],
         Annotated[float, Field(ge=-1, le=1)],
-        Annotated[float, Field(gt=0, le=1.5)],
+        Annotated[float, Field(ge=1e-3, le=1.5)],
     ] = (0.0, 0.0, 0.5)
 
 

@@ -136,7 +136,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
     with _exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
         from instrument.bench.connect import connect
-        from instrument.faces.terminal import device_table
+        from instrument.faces.terminal import design_table, device_table
 
         with connect(loaded) as bench:
             Console().print(device_table(bench.describe(), loaded))
@@ -146,6 +146,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
             bench.check_interlocks()
             space = bench.space()
             bench.check(space.start, space=space)
+            Console().print(design_table(space))
         typer.echo(f"{config}: {space.dimension} parameters, the start design is allowed; all safe")
 
 

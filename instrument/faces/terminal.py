@@ -29,7 +29,19 @@ from instrument.campaign.events import (
     TrialScored,
     TrialStarted,
 )
-from instrument.config import CameraRole, Config, LightRole, SlmRole, StageRole, XYStageRole
+from instrument.config import (
+    CameraRole,
+    Config,
+    LightRole,
+    PropertyRole,
+    Role,
+    RotationRole,
+    SelectorRole,
+    SlmRole,
+    StageRole,
+    XYStageRole,
+)
+from instrument.design import DesignSpace, Parameter
 
 
 class ProgressBar:
@@ -161,12 +173,51 @@ def device_table(devices: list[DeviceDescription], config: Config) -> Table:
     return table
 
 
-def _asked(role: CameraRole | SlmRole | StageRole | XYStageRole | LightRole) -> str:
+def design_table(space: DesignSpace) -> Table:
+    """Return the parameters of a design space with their bounds or choices, and the start.
+
+    Parameters
+    ----------
+    space
+        As the bench gives it.
+    """
+    table = Table(title="design", title_justify="left")
+    for heading in ("parameter", "components", "bounds or choices", "start"):
+        table.add_column(heading, overflow="fold")
+    for parameter in space.parameters:
+        first, last = parameter.labels[0], parameter.labels[-1]
+        shown = first if parameter.size == 1 else f"{parameter.size}: {first} to {last}"
+        table.add_row(parameter.name, shown, _range(parameter), _start(parameter))
+    return table
+
+
+def _range(parameter: Parameter) -> str:
+    if parameter.choices:
+        return ", ".join(parameter.choices)
+    bounds = parameter.bounds or ((parameter.lower, parameter.upper),)
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+    return "\n".join(f"{_span(bound)}{unit}" for bound in dict.fromkeys(bounds))
+
+
+def _start(parameter: Parameter) -> str:
+    values = [
+        parameter.choices[int(value)] if parameter.choices else f"{value:g}"
+        for value in parameter.start
+    ]
+    return ", ".join(dict.fromkeys(values)) if len(set(values)) == 1 else ", ".join(values)
+
+
+def _asked(role: Role) -> str:
     match role:
         case CameraRole():
             return f"exposure {role.exposure_ms:g} ms"
-        case SlmRole():
+        case SlmRole() | SelectorRole():
             return f"settles in {role.settle_ms:g} ms"
+        case RotationRole():
+            return f"{_span(role.limits_deg)} deg"
+        case PropertyRole():
+            unit = "" if role.unit == "1" else f" {role.unit}"
+            return f"{role.property} {_span(role.limits)}{unit}"
         case StageRole():
             return f"{_span(role.limits_um)} um"
         case XYStageRole():

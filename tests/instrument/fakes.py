@@ -92,6 +92,41 @@ class FakeStage(FakeDevice):
         return self.at + self.error_um
 
 
+class FakeRotation(FakeStage):
+    kind = "rotation"
+    limits_deg = (0.0, 180.0)
+
+
+class FakeProperty(FakeStage):
+    kind = "property"
+    limits = (0.5, 64.0)
+    is_integer = False
+
+
+class FakeSelector(FakeDevice):
+    kind = "selector"
+    labels = ("mirror", "red", "green", "blue")
+
+    def __init__(self, name, log, at=0):
+        super().__init__(name, log)
+        self.at = at
+        self.error = 0
+
+    def check(self, target):
+        if type(target) is not int or not 0 <= target < len(self.labels):
+            raise LimitViolation(f"{self.name}: {target!r}")
+
+    def start(self, target):
+        self.note("start", target)
+        self.at = target
+
+    def wait(self, *, timeout_s):
+        self.note("wait")
+
+    def read_back(self):
+        return self.at + self.error
+
+
 class FakeXY(FakeStage):
     kind = "xy_stage"
     limits_um = None
@@ -188,9 +223,10 @@ class FakeCamera(FakeDevice):
         self.rng = np.random.default_rng(0)
         self.saturates = False
         self.lit_frames = 0
+        self.exposure_error_ms = 0.0
 
     def set_exposure_ms(self, exposure_ms):
-        return exposure_ms
+        return exposure_ms + self.exposure_error_ms
 
     def snap(self, *, timeout_s):
         self.note("snap")
@@ -223,13 +259,23 @@ def make_config(tmp_path, **changes):
     return parse_config(merged(CONFIG, changes), source="test", folder=tmp_path)
 
 
+FAKE_OF_KIND = {
+    "selector": FakeSelector, "property": FakeProperty, "rotation": FakeRotation, "slm": FakeSlm,
+}  # fmt: skip
+
+
 def make_bench(config, log=None, **keywords):
-    """Bench on fake devices; the log is `bench.log`."""
+    """Bench on fake devices, one for every role of the file; the log is `bench.log`."""
     log = log or Log()
     stage, xy = FakeStage("Z", log), FakeXY("XY", log)
     slm, light = FakeSlm("SLM", log), FakeLight("led", log)
     camera = FakeCamera("Camera", log, stage=stage, xy=xy, slm=slm, light=light)
     devices = {"camera": camera, "slm": slm, "sample": xy, "focus": stage, "light": light}
+    devices = {name: device for name, device in devices.items() if name in config.bench.roles}
+    for name, role in config.bench.roles.items():
+        if name not in devices:
+            devices[name] = FAKE_OF_KIND[role.kind](role.device, log)
+    devices = {name: devices[name] for name in config.bench.roles}
     bench = Bench(config, devices, **keywords)
     bench.log = log
     return bench

@@ -39,6 +39,7 @@ _OTHER_PHASE = (FAINT, "v")
 _FEW_COMPONENTS = 40  # more are drawn as a line without labels
 _LONG_LABEL = 6  # letters; longer ones stand upright,
 _LONGEST_LABEL = 14  # and the longest are cut, for they would leave no room to draw
+_MOST_NAMED = 16  # choices beside an axis
 _PHASE_COLORMAP = "twilight_shifted"  # cyclic, as phase is
 _PERCENTILES = (0.5, 99.9)  # a hot pixel must not set the contrast
 
@@ -69,11 +70,13 @@ def design_svg(
         n = len(parameter["labels"])
         figure = Figure((design_width_in(n), 2.6), layout="constrained")
         axes = figure.add_subplot()
-        draw = _draw_bars if n <= _FEW_COMPONENTS else _draw_lines
+        few = _draw_marks if parameter.get("choices") else _draw_bars
+        draw = few if n <= _FEW_COMPONENTS else _draw_lines
         draw(axes, parameter["labels"], {"first": first, "best": best})
         axes.axhline(0, color=LINE, linewidth=0.8)
-        axes.set_ylim(parameter["lower"] * 1.02, parameter["upper"] * 1.02)
+        axes.set_ylim(*_value_axis(parameter))
         axes.set(title=parameter["name"], ylabel=parameter["unit"])
+        _name_choices(axes, parameter.get("choices", ()))
         axes.grid(axis="y", color=LINE, linewidth=0.8)
         return svg(figure)
 
@@ -88,9 +91,9 @@ def frame_uri(frame: NDArray[np.uint16], *, low_adu: float, high_adu: float) -> 
     return png_uri(reduced(frame), cmap="gray", vmin=low_adu, vmax=high_adu)
 
 
-def pattern_uri(levels: NDArray[np.uint8]) -> str:
-    """Return grey levels of a modulator as the colours of a phase, one turn for 256 levels."""
-    return png_uri(levels, cmap=_PHASE_COLORMAP, vmin=0, vmax=255)
+def pattern_uri(levels: NDArray[np.uint8], *, is_phase: bool = True) -> str:
+    """Return levels of a modulator as colours of a phase, one turn for 256 levels, or as greys."""
+    return png_uri(levels, cmap=_PHASE_COLORMAP if is_phase else "gray", vmin=0, vmax=255)
 
 
 def phase_gradient() -> str:
@@ -144,6 +147,23 @@ def _draw_bars(
         axes.bar(places, best, 0.55, color=SEARCH)
     if (first := designs["first"]) is not None:
         axes.hlines(first, places - 0.38, places + 0.38, color=FAINT, linewidth=2.5)
+    _label_components(axes, labels)
+
+
+def _draw_marks(
+    axes: Axes, labels: Sequence[str], designs: dict[str, Sequence[float] | None]
+) -> None:
+    """Draw choices: a bar would say that the first one is nothing."""
+    places = np.arange(len(labels))
+    if (best := designs["best"]) is not None:
+        axes.plot(places, best, "s", color=SEARCH, markersize=8)
+    if (first := designs["first"]) is not None:
+        axes.hlines(first, places - 0.38, places + 0.38, color=FAINT, linewidth=2.5)
+    _label_components(axes, labels)
+
+
+def _label_components(axes: Axes, labels: Sequence[str]) -> None:
+    places = np.arange(len(labels))
     is_long = max(map(len, labels)) > _LONG_LABEL and len(labels) > 1
     axes.set_xticks(places, list(map(_shortened, labels)), rotation=90 if is_long else 0)
     axes.tick_params(axis="x", length=0)
@@ -157,6 +177,18 @@ def _draw_lines(
         if values is not None:
             axes.step(range(len(labels)), values, where="mid", color=colour)
     axes.set_xlabel(f"component, {labels[0]} to {labels[-1]}")
+
+
+def _value_axis(parameter: dict[str, Any]) -> tuple[float, float]:
+    """Return the ends of the axis: the bounds, and a little room to see a bar that ends there."""
+    room = 0.5 if parameter.get("choices") else 0.02 * (parameter["upper"] - parameter["lower"])
+    return parameter["lower"] - room, parameter["upper"] + room
+
+
+def _name_choices(axes: Axes, choices: Sequence[str]) -> None:
+    """Write what is chosen from instead of its numbers, where there is room."""
+    if 0 < len(choices) <= _MOST_NAMED:
+        axes.set_yticks(range(len(choices)), list(map(_shortened, choices)))
 
 
 def _shortened(label: str) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from instrument.bench.patterns import render_patterns
+from instrument.bench.patterns import grey_patterns, render_patterns
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
+from instrument.config import Config
 from instrument.faces.page_style import environment
 from instrument.faces.report import figures
 from instrument.faces.report.summary import (
@@ -101,12 +102,18 @@ def _patterns(
     """Return what each modulator showed, by role, for the first and the best design."""
     if not meta.get("slm_shapes"):
         return []
+    greys = grey_patterns(Config.model_validate(meta["config"]))
     return [
-        {"name": name, "trial": measured.trial.number, "role": role, "uri": uri}
+        {
+            "name": name,
+            "trial": measured.trial.number,
+            "role": role,
+            "is_phase": role not in greys,
+            "uri": figures.pattern_uri(levels, is_phase=role not in greys),
+        }
         for name, measured in shown.items()
         if measured is not None
         for role, levels in render_patterns(meta, measured.trial.design).items()
-        for uri in [figures.pattern_uri(levels)]
     ]
 
 
@@ -116,16 +123,17 @@ def _frames(ledger: Ledger, shown: Mapping[str, Measured | None]) -> dict[str, A
     if not batches:
         return {"pictures": [], "problems": problems}
     index = _typical_object([batch for _, batch in batches.values()])
-    frames = {name: (row, batch[index, 0]) for name, (row, batch) in batches.items()}
-    low, high = figures.contrast_adu([frame for _, frame in frames.values()])
+    frames = {name: (row, batch[index]) for name, (row, batch) in batches.items()}
+    low, high = figures.contrast_adu([shots[0] for _, shots in frames.values()])
     pictures = [
         {
             "name": name,
             "trial": row.number,
-            "uri": figures.frame_uri(frame, low_adu=low, high_adu=high),
-            "shape": frame.shape,
+            "uri": figures.frame_uri(shots[0], low_adu=low, high_adu=high),
+            "shape": shots[0].shape,
+            "shots": len(shots),
         }
-        for name, (row, frame) in frames.items()
+        for name, (row, shots) in frames.items()
     ]
     return {
         "pictures": pictures,
@@ -169,5 +177,11 @@ def _activities(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
 def _device(entry: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Add the roles that a device has in the bench file."""
     roles = config.get("bench", {}).get("roles", {})
-    names = [name for name, role in roles.items() if role.get("device") == entry.get("name")]
+    names = [name for name, role in roles.items() if entry.get("name") == _label(role)]
     return {**entry, "roles": names}
+
+
+def _label(role: Mapping[str, Any]) -> str:
+    """Return what the device of a role is called in the record, a property by its own name."""
+    name = role.get("property")
+    return str(role["device"]) if name is None else f"{role['device']}.{name}"

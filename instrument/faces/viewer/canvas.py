@@ -52,11 +52,13 @@ class Canvas:
         self._caption(_FRAME, f"live {number}, {frame.min()} to {frame.max()} ADU")
 
     def show_patterns(self, message: Message) -> None:
-        """Show what each modulator shows, 256 levels for 2 pi."""
+        """Show what each modulator shows: grey levels, or 256 levels for 2 pi."""
         for role, pattern in message.arrays.items():
-            self._show(role, pattern, colormap=_PHASE_COLORMAP)
+            is_grey = role in message.fields["greys"]
+            self._show(role, pattern, colormap="gray" if is_grey else _PHASE_COLORMAP)
             self._images[role].contrast_limits = (0, 255)
-            self._caption(role, f"{role}, phase: dark 0, light \N{GREEK SMALL LETTER PI}")
+            levels = "0 to 255" if is_grey else "phase: dark 0, light \N{GREEK SMALL LETTER PI}"
+            self._caption(role, f"{role}, {levels}")
 
     def _show(self, name: str, pixels: NDArray[np.integer], *, colormap: str) -> None:
         image = self._images.get(name)

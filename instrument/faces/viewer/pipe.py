@@ -212,7 +212,7 @@ def message_of(event: Event) -> Message | None:
             fields = {"run_dir": event.run_dir, "trials": event.trials, "done": event.done}
             return Message(kind="started", fields=fields)
         case TrialStarted():
-            fields = {"trial": event.trial, "phase": event.phase}
+            fields = {"trial": event.trial, "phase": event.phase, "greys": list(event.greys)}
             return Message(kind="trial", fields=fields, arrays=dict(event.patterns))
         case FrameCaptured():
             fields = {"trial": event.trial, "index": event.index, "of": event.of}

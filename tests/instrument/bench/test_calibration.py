@@ -211,7 +211,7 @@ def test_a_calibration_does_not_go_on_with_another_cameras_frames(bench, tmp_pat
     interrupt(bench, state, after=3)
     protocol = SHORT
     if change == "exposure":
-        bench.exposure_ms = 7.0
+        bench.exposure.exposure_ms = 7.0
     else:
         protocol = replace(SHORT, frames=9)
     with pytest.raises(DeviceError, match=rf"interrupted calibration of another .*remove {state}"):
@@ -234,7 +234,7 @@ def test_a_calibration_is_refused_at_another_exposure(bench, tmp_path):
     as_noise(result, bench, SHORT).save(tmp_path / "noise.npz")
     config = bench.config.model_copy(update={"noise": NoiseCalibrate(calibrate="quick")})
     assert load_noise(config, bench, tmp_path).gain == pytest.approx(result.gain)
-    bench.exposure_ms = 3.0
+    bench.exposure.exposure_ms = 3.0
     with pytest.raises(CalibrationMismatch, match="exposure_ms"):
         load_noise(config, bench, tmp_path)
 

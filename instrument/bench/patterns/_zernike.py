@@ -1,25 +1,21 @@
-"""From components of a pattern parameter to grey levels of a modulator.
+"""Zernike modes on a phase modulator.
 
-Zernike modes in Noll's numbering and normalisation (unit rms over the unit disc; R. J. Noll, J.
-Opt. Soc. Am. 66, 207, 1976), on the largest centred disc of the modulator. Phase is wrapped into
-one turn, and one turn is all the grey levels: the 2 pi look-up table of a calibrated modulator.
+Noll's numbering and normalisation (unit rms over the unit disc; R. J. Noll, J. Opt. Soc. Am. 66,
+207, 1976), on the largest centred disc of the modulator. Phase is wrapped into one turn, and one
+turn is all the grey levels: the 2 pi look-up table of a calibrated modulator.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from instrument.config import Config, ZernikeParameter
-from instrument.design import Design
-
 
 class ZernikeBasis:
-    """Zernike modes on a modulator of a given shape.
+    """Zernike modes on a modulator of a given shape; components are coefficients in rad rms.
 
     Parameters
     ----------
@@ -79,28 +75,3 @@ def noll_indices(number: int) -> tuple[int, int]:
 def zernike_labels(first: int, last: int) -> tuple[str, ...]:
     """`Z4`, `Z5`, ..."""
     return tuple(f"Z{number}" for number in range(first, last + 1))
-
-
-def render_patterns(meta: Mapping[str, Any], design: Design) -> dict[str, UInt8[np.ndarray, "h w"]]:
-    """Draw again what each modulator showed, from a run's record.
-
-    Parameters
-    ----------
-    meta
-        The ledger's `meta`: `config` and `slm_shapes`.
-    design
-        Any design of the run.
-
-    Returns
-    -------
-    dict
-        Role of the modulator to its grey levels; empty for a bench without one.
-    """
-    config = Config.model_validate(meta["config"])
-    patterns = {}
-    for name, parameter in config.design.items():
-        if isinstance(parameter, ZernikeParameter):
-            height, width = meta["slm_shapes"][parameter.role]
-            basis = ZernikeBasis(*parameter.modes, shape=(height, width))
-            patterns[parameter.role] = basis.pattern(design.values[name])
-    return patterns

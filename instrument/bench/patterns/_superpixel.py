@@ -1,0 +1,93 @@
+"""Cells of one grey level each: a modulator, or an array of lamps, seen as few big pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from instrument.design import DesignError
+
+GREY_LEVELS = 256
+
+
+class SuperpixelBasis:
+    """(rows, columns) cells, spread over a modulator as evenly as its pixels allow.
+
+    Parameters
+    ----------
+    cells
+        Rows and columns of cells; components are their grey levels, row by row.
+    shape
+        (height, width) of the modulator in pixels.
+    tiles
+        How often the cells repeat, down and across.
+    choices
+        Grey levels that a component's whole number chooses from; None where components are grey
+        levels themselves, 0 to 255, rounded to the nearest.
+
+    Raises
+    ------
+    DesignError
+        If the modulator has fewer pixels than cells, down or across.
+    """
+
+    def __init__(
+        self,
+        cells: tuple[int, int],
+        *,
+        shape: tuple[int, int],
+        tiles: tuple[int, int] = (1, 1),
+        choices: Sequence[int] | None = None,
+    ):
+        for pixels, n_cells, n_tiles in zip(shape, cells, tiles, strict=True):
+            if n_cells * n_tiles > pixels:
+                raise DesignError(
+                    f"{cells[0]} x {cells[1]} cells, {tiles[0]} x {tiles[1]} tiles asked of a "
+                    f"modulator of {shape[0]} x {shape[1]} pixels; a cell needs a pixel at least"
+                )
+        rows, columns = (
+            _cell_of_pixel(pixels, n_cells, n_tiles)
+            for pixels, n_cells, n_tiles in zip(shape, cells, tiles, strict=True)
+        )
+        self._cell = rows[:, None] * cells[1] + columns[None, :]
+        self._size = cells[0] * cells[1]
+        self._choices = None if choices is None else tuple(choices)
+
+    def pattern(self, components: Sequence[float]) -> UInt8[np.ndarray, "height width"]:
+        """Grey levels of every pixel.
+
+        Raises
+        ------
+        DesignError
+            For another number of components, or a level that 8 bits do not hold: none is wrapped.
+        """
+        if len(components) != self._size:
+            raise DesignError(f"{len(components)} grey levels came, one a cell ({self._size}) due")
+        levels = np.asarray(components, dtype=np.float64)
+        if self._choices is not None:
+            levels = self._chosen(levels)
+        if not (np.all(levels >= 0) and np.all(levels <= GREY_LEVELS - 1)):  # also catches NaN
+            raise DesignError(
+                f"grey levels {levels.min():g} to {levels.max():g} came, 0 to {GREY_LEVELS - 1} due"
+            )
+        return np.rint(levels).astype(np.uint8)[self._cell]
+
+    def _chosen(self, indices: np.ndarray) -> np.ndarray:
+        assert self._choices is not None  # noqa: S101 - the caller looked
+        if not np.all(np.isin(indices, np.arange(len(self._choices)))):
+            raise DesignError(
+                f"{indices} are not all whole numbers of {len(self._choices)} grey levels"
+            )
+        return np.asarray(self._choices, dtype=np.float64)[indices.astype(int)]
+
+
+def superpixel_labels(cells: tuple[int, int]) -> tuple[str, ...]:
+    """`cell 0,0`, `cell 0,1`, ... row by row."""
+    return tuple(f"cell {row},{column}" for row in range(cells[0]) for column in range(cells[1]))
+
+
+def _cell_of_pixel(pixels: int, cells: int, tiles: int) -> Int[np.ndarray, " pixels"]:
+    """Cell of each pixel along one side: shares differ by one pixel at most."""
+    return (np.arange(pixels) * cells * tiles // pixels) % cells
