@@ -100,9 +100,7 @@ def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:
     if not isinstance(block, VirtualMicroManager):
         return None
     from drivers.virtual.bench import VirtualBench
-    from drivers.virtual.options import PupilMicroscopeOptions
 
-    assert isinstance(block, PupilMicroscopeOptions)  # noqa: S101 - the only one so far
     seed = config.search.seed if block.seed is None else block.seed
     virtual = VirtualBench(block.model_copy(update={"seed": seed}))
     undo.callback(virtual.close)
