@@ -121,14 +121,19 @@ class Parameter:
         ):
             if not low <= value <= high:  # also catches NaN
                 raise DesignError(
-                    f"design.{self.name}: {label} = {value:g} {self.unit}, allowed "
-                    f"{low:g} to {high:g} {self.unit}"
+                    f"design.{self.name}: {label} = {value:g}{self._unit_shown}, allowed "
+                    f"{low:g} to {high:g}{self._unit_shown}"
                 )
             if self.choices and value != int(value):
                 raise DesignError(
                     f"design.{self.name}: {label} = {value:g}, but it chooses among "
                     f"{', '.join(self.choices)} by a whole number from 0 to {high:g}"
                 )
+
+    @property
+    def _unit_shown(self) -> str:
+        """Unit after a number; `1` and the numbers of choices have none."""
+        return "" if self.unit == "1" or self.choices else f" {self.unit}"
 
     def _check_choices(self) -> None:
         if len(self.choices) < 2:

@@ -18,7 +18,7 @@ from drivers import (
     ProtocolError,
     XYStage,
 )
-from instrument.bench.limits import check_within
+from instrument.bench.limits import amount, check_within
 from instrument.config import (
     CameraRole,
     PropertyRole,
@@ -143,7 +143,7 @@ def _verified(
     there = float(device.read_back())
     if not abs(there - asked) <= tolerance + 1e-9 * abs(asked):  # also catches NaN
         raise ProtocolError(
-            f"{device.name} (role {name}): {asked:g} {unit} asked, {there:g} {unit} read back, "
-            f"tolerance {tolerance:g} {unit}; check for an obstacle, or {remedy}"
+            f"{device.name} (role {name}): {amount(asked, unit)} asked, {amount(there, unit)} read "
+            f"back, tolerance {amount(tolerance, unit)}; check for an obstacle, or {remedy}"
         )
     return there

@@ -32,8 +32,8 @@ from instrument.bench.actuators import (
     verify,
     verify_position,
 )
-from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space
-from instrument.bench.patterns import draw_patterns, make_basis
+from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
+from instrument.bench.patterns import make_basis
 from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
@@ -97,16 +97,16 @@ class Bench:
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
         }
-        self._bases = {
+        bases = {
             name: make_basis(parameter, self.slm(parameter.role).shape)
             for name, parameter in config.design.items()
             if isinstance(parameter, PatternParameter)
         }
         self._knobs = {
-            name: make_knob(name, config, self.devices[parameter.role], self._bases.get(name))
+            name: make_knob(name, config, self.devices[parameter.role], bases.get(name))
             for name, parameter in config.design.items()
         }
-        self.roles_per_shot = frozenset(
+        self.roles_per_shot = tuple(
             p.role for p in config.design.values() if p.per_shot and config.shots > 1
         )
 
@@ -186,8 +186,7 @@ class Bench:
         self._settings, self.shot, self._read_back = settings, None, {}
         self._bring(settings[0], stopwatch)
         self.shot = 0
-        patterns = draw_patterns(self.config, self._bases, design)
-        return Applied(patterns=patterns, read_back=self.read_back)
+        return Applied(patterns=shown(self.config, settings), read_back=self.read_back)
 
     def check(self, design: Design, *, space: DesignSpace) -> tuple[Setting, ...]:
         """Check every value of a design, in all its shots, as `apply` does, and move nothing.

@@ -102,7 +102,8 @@ def _open_virtual(config: Config, undo: ExitStack) -> VirtualBench | None:
     from drivers.virtual.bench import VirtualBench
 
     seed = config.search.seed if block.seed is None else block.seed
-    virtual = VirtualBench(block.model_copy(update={"seed": seed}))
+    options = block.model_copy(update={"seed": seed})
+    virtual = VirtualBench(options)  # pyright: ignore[reportArgumentType] - one of VIRTUAL_BENCHES
     undo.callback(virtual.close)
     return virtual
 

@@ -7,7 +7,7 @@ target (`target`); it moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from drivers import Device, LightSource, NumericProperty, RotationStage, Selector, Stage
 from instrument.bench.actuators import as_kind
 from instrument.bench.patterns import PatternBasis, pattern_parameter
-from instrument.bench.shots import components_of_shot, for_every_shot
+from instrument.bench.shots import components_of_shot, for_every_shot, shown_as
 from instrument.config import (
     AngleParameter,
     CameraRole,
@@ -73,15 +73,28 @@ def make_space(config: Config, knobs: Mapping[str, Knob]) -> DesignSpace:
 
 def make_settings(config: Config, knobs: Mapping[str, Knob], design: Design) -> tuple[Setting, ...]:
     """Return what a checked design asks of each role, one setting a shot."""
-    return tuple(
-        {
-            config.design[name].role: knob.target(
-                components_of_shot(config.design[name], design.values[name], shot, config.shots)
-            )
-            for name, knob in knobs.items()
-        }
-        for shot in range(config.shots)
-    )
+    settings: tuple[Setting, ...] = tuple({} for _ in range(config.shots))
+    for name, knob in knobs.items():
+        parameter, values = config.design[name], design.values[name]
+        target = None if parameter.per_shot else knob.target(tuple(values))  # drawn once
+        for shot, setting in enumerate(settings):
+            own = components_of_shot(parameter, values, shot, config.shots)
+            setting[parameter.role] = knob.target(own) if target is None else target
+    return settings
+
+
+def shown(
+    config: Config, settings: Sequence[Setting]
+) -> dict[str, UInt8[np.ndarray, "height width"]]:
+    """Return the patterns of all shots, named as `instrument.bench.patterns` names them."""
+    patterns = {}
+    for parameter in config.design.values():
+        shots = len(settings) if parameter.per_shot else 1
+        for shot, setting in enumerate(settings[:shots]):
+            target = setting[parameter.role]
+            if isinstance(target, np.ndarray):
+                patterns[shown_as(parameter.role, shot, shots)] = target
+    return patterns
 
 
 def make_knob(name: str, config: Config, device: Device, basis: PatternBasis | None) -> Knob:

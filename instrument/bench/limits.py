@@ -29,8 +29,13 @@ def check_within(
     """
     for value, (low, high) in zip(target, limits, strict=True):
         if not low <= value <= high:  # also catches NaN
+            where = f"limits_{unit}" if key is None else key
             raise LimitViolation(
-                f"{device} (role {role}): {value:g} {unit} asked, its soft limits are {low:g} to "
-                f"{high:g} {unit}; correct the design's bounds, or {key or f'limits_{unit}'} in "
-                "bench.roles"
+                f"{device} (role {role}): {amount(value, unit)} asked, its soft limits are {low:g} "
+                f"to {amount(high, unit)}; correct the design's bounds, or {where} in bench.roles"
             )
+
+
+def amount(value: float, unit: str) -> str:
+    """Write a value with its unit; `1` is the unit of a plain number."""
+    return f"{value:g}" if unit == "1" else f"{value:g} {unit}"

@@ -3,7 +3,6 @@
 from instrument.bench.patterns._disc import DISC_BOUNDS, DISC_LABELS, DiscBasis
 from instrument.bench.patterns._family import (
     PatternBasis,
-    draw_patterns,
     grey_patterns,
     make_basis,
     pattern_parameter,
@@ -19,7 +18,6 @@ __all__ = [
     "PatternBasis",
     "SuperpixelBasis",
     "ZernikeBasis",
-    "draw_patterns",
     "grey_patterns",
     "make_basis",
     "noll_indices",

@@ -99,30 +99,19 @@ def render_patterns(
         bench without one.
     """
     config = Config.model_validate(meta["config"])
-    bases = {
-        name: make_basis(parameter, tuple(meta["slm_shapes"][parameter.role]))
-        for name, parameter in config.design.items()
-        if isinstance(parameter, PatternParameter)
-    }
-    return draw_patterns(config, bases, design)
-
-
-def draw_patterns(
-    config: Config, bases: Mapping[str, PatternBasis], design: Design
-) -> dict[str, UInt8[np.ndarray, "height width"]]:
-    """Draw a design's patterns of all shots, by role as `shown_as` writes it."""
     patterns = {}
-    for name, basis in bases.items():
-        parameter = config.design[name]
-        shots = range(config.shots if parameter.per_shot else 1)
-        for shot in shots:
-            components = components_of_shot(parameter, design.values[name], shot, config.shots)
-            patterns[shown_as(parameter.role, shot, len(shots))] = basis.pattern(components)
+    for name, parameter in config.design.items():
+        if isinstance(parameter, PatternParameter):
+            basis = make_basis(parameter, tuple(meta["slm_shapes"][parameter.role]))
+            shots = config.shots if parameter.per_shot else 1
+            for shot in range(shots):
+                own = components_of_shot(parameter, design.values[name], shot, shots)
+                patterns[shown_as(parameter.role, shot, shots)] = basis.pattern(own)
     return patterns
 
 
 def grey_patterns(config: Config) -> tuple[str, ...]:
-    """Name the patterns, as `draw_patterns` does, whose levels are brightness and not phase."""
+    """Name the patterns, as `render_patterns` does, whose levels are brightness and not phase."""
     return tuple(
         shown_as(parameter.role, shot, shots)
         for parameter in config.design.values()

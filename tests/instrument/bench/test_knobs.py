@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers import LimitViolation, ProtocolError
 from instrument.bench.acquisition import capture_batch
@@ -122,10 +124,39 @@ def test_nothing_moves_for_a_bad_design(bench, bad, error, named):
     assert bench.log.calls == []
 
 
+any_number = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def around(low, high):
+    """Draw what lies within, near the ends, or anywhere."""
+    return st.floats(low, high) | st.sampled_from([low, high, low - 0.01, high + 0.01]) | any_number
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    array=st.integers(-1, 4).map(float) | any_number,
+    f=around(1.0, 6.0),
+    angle=around(0.0, 90.0),
+    exposure=around(0.5, 3.0),
+)
+def test_no_design_takes_any_device_beyond_its_limits(tmp_path_factory, array, f, angle, exposure):
+    bench = bench_of(tmp_path_factory.mktemp("bench"))
+    asked = changed(array=(array,), f_number=(f,), angle=(angle,), integration=(exposure,))
+    try:
+        apply(bench, asked)
+    except (DesignError, LimitViolation):
+        assert bench.log.calls == []
+    else:
+        assert bench.devices["stations"].at in range(4)
+        assert 1 <= bench.devices["iris"].at <= 6
+        assert 0 <= bench.devices["angle"].at <= 90
+        assert 0.5 <= bench.exposure_ms <= 3
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("f_number", 8.0, r"Lens \(role iris\): 8 1 asked, .* 1 to 6 .*or limits in bench.roles"),
+        ("f_number", 8.0, r"Lens \(role iris\): 8 asked, .* 1 to 6; .*or limits in bench.roles"),
         ("angle", 181.0, r"Rotation \(role angle\): 181 deg asked, .*or limits_deg in bench.roles"),
         ("integration", 2000.0, r"Camera: exposure 2000 ms asked, .* 0.1 to 1000 ms allowed"),
     ],
@@ -149,7 +180,7 @@ def test_soft_limits_and_the_devices_hold_whatever_the_space_allows(bench, name,
     ("role", "attribute", "error", "sentence"),
     [
         ("stations", "error", 1, r"Stations \(role stations\): 2 \(position\) asked, 3 "),
-        ("iris", "error_um", 0.02, r"Lens \(role iris\): 2.5 1 asked, 2.52 .*widen tolerance"),
+        ("iris", "error_um", 0.02, r"Lens \(role iris\): 2.5 asked, 2.52 .*widen tolerance"),
         ("angle", "error_um", -0.2, r"Rotation .*30 deg asked, 29.8 deg .*tolerance_deg"),
         ("camera", "exposure_error_ms", 0.1, r"Camera .*0.5 ms asked, 0.6 ms read back.*bounds_ms"),
     ],

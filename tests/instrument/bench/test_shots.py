@@ -5,6 +5,7 @@ import pytest
 
 from drivers import DeviceError
 from instrument.bench.acquisition import capture_batch
+from instrument.bench.patterns import render_patterns
 from instrument.bench.timing import Stopwatch
 from instrument.design import Design, DesignError
 from tests.instrument.fakes import broken, make_bench, make_config
@@ -72,6 +73,18 @@ def test_applying_leaves_the_first_shot_on_the_bench(bench):
     assert list(bench.devices["leds"].shown[0, [0, -1]]) == [0, 1]
     assert set(applied.patterns) == {"slm", "leds, shot 1", "leds, shot 2", "leds, shot 3"}
     assert list(applied.patterns["leds, shot 3"][0, [0, -1]]) == [4, 5]
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_the_record_draws_what_was_shown(tmp_path, shots):
+    bench = bench_of(tmp_path, shots=shots)
+    applied = apply(bench, bench.space().start)
+    config = bench.config.model_dump(mode="json")
+    meta = {"config": config, "slm_shapes": bench.slm_shapes()}
+    drawn = render_patterns(meta, bench.space().start)
+    assert list(drawn) == list(applied.patterns)
+    for name, pattern in drawn.items():
+        np.testing.assert_array_equal(pattern, applied.patterns[name])
 
 
 def test_objects_first_takes_all_shots_of_an_object_in_turn(bench):

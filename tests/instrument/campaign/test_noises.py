@@ -210,3 +210,23 @@ def test_a_campaign_scores_every_trial_at_its_own_exposure(tmp_path, mocker):
     assert len(set(exposures_ms)) > 3
     assert [call.args[1].exposure_ms for call in used.call_args_list] == exposures_ms
     assert [row.record["read_back"][0]["camera"] for row in rows] == [[e] for e in exposures_ms]
+
+
+def test_a_captured_trial_is_scored_at_its_own_exposure_after_a_kill(tmp_path, mocker):
+    config = config_with(
+        tmp_path, calibrated(tmp_path), safety={"self_check_repeats": 0},
+        design={"integration": {**INTEGRATION["integration"], "start_ms": 5.0}},
+    )  # fmt: skip
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        kill = mocker.patch.object(ledger, "score", side_effect=KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Campaign(make_bench(config), ledger, EventBus(), stop=threading.Event()).run()
+        mocker.stop(kill)
+        assert [row.state for row in ledger.trials()] == ["captured"]
+        used = mocker.spy(engine, "score_batch")
+        bench = make_bench(config)
+        apply = mocker.patch.object(bench, "apply", side_effect=KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Campaign(bench, ledger, EventBus(), stop=threading.Event()).run()
+    assert used.call_args.args[1].exposure_ms == 5.0
+    assert apply.call_count == 1  # of the second trial: the first was not exposed again

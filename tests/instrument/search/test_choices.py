@@ -87,7 +87,7 @@ def test_components_may_have_bounds_of_their_own():
     np.testing.assert_array_equal(space.lower, [-1.0, 0.0])
     np.testing.assert_array_equal(space.upper, [1.0, 1.5])
     space.check(Design({"stop": (0.0, 1.5)}))
-    with pytest.raises(DesignError, match=r"y = 1\.2 1, allowed -1 to 1"):
+    with pytest.raises(DesignError, match=r"y = 1\.2, allowed -1 to 1"):
         space.check(Design({"stop": (1.2, 0.5)}))
     with pytest.raises(DesignError, match="1 bounds"):
         dataclasses.replace(disc, bounds=((-1.0, 1.0),))
