@@ -94,9 +94,14 @@ class TomographyBench(TwinBenchOptions):
 
 
 class PhaseBench(TwinBenchOptions):
-    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs, a focus stage `Z`, cells in wells."""
+    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs, a focus stage `Z`, cells in wells.
+
+    `equal_time`: `electrons_per_ms` is what all LEDs at full drive give a pixel. `equal_dose`: the
+    LEDs' supply gives as much, however few LEDs are lit.
+    """
 
     virtual: Literal["phase"] = "phase"
+    exposure: Literal["equal_time", "equal_dose"] = "equal_time"
     electrons_per_ms: Electrons = 1000.0
 
 

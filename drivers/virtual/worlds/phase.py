@@ -22,10 +22,7 @@ SENSOR = {"gain": 1.0, "offset": 100.0, "read_noise": 1.6, "bit_depth": 16}
 
 
 class PhaseWorld(TwinWorld):
-    """Wells side by side in a frame, a cell in each; the LEDs' supply keeps the dose.
-
-    However few LEDs are on, the cells get the same light in a millisecond.
-    """
+    """Wells side by side in a frame, a cell in each, and a focus stage."""
 
     slm_shape = (LEDS_ACROSS, LEDS_ACROSS)
 
@@ -34,7 +31,12 @@ class PhaseWorld(TwinWorld):
         in_view = WELLS_ACROSS**2
         seen = objects_of(options, options.sites**2 * in_view, rng=for_objects)
         super().__init__(
-            PhaseContrast(dose_e=options.electrons_per_ms, field=FIELD, side=SIDE),
+            PhaseContrast(
+                dose_e=options.electrons_per_ms,
+                exposure=options.exposure,
+                field=FIELD,
+                side=SIDE,
+            ),
             Plate.of(seen.astype(np.float32), across=options.sites),
             VirtualSensor.even((WELLS_ACROSS * SIDE, WELLS_ACROSS * SIDE), **SENSOR),
             rows=WELLS_ACROSS,
@@ -48,7 +50,7 @@ class PhaseWorld(TwinWorld):
         """Drive the LEDs; those that the objective does not see do nothing."""
         drive = drives_of(pattern)
         is_dark = not drive.any()
-        self.change({} if is_dark else {"sources": drive[None] / drive.sum()}, is_dark=is_dark)
+        self.change({} if is_dark else {"sources": drive[None]}, is_dark=is_dark)
 
     def expected(self, exposure_s: float) -> Float[np.ndarray, "height width"]:
         """Return expected photo-electrons at the present focus."""

@@ -41,7 +41,7 @@ class TomographyWorld(TwinWorld):
         angle_rad = np.deg2rad(self.rotation.position()[0])
         if angle_rad != self._angle_rad:
             self._angle_rad = angle_rad
-            self.change({"angles_rad": [angle_rad]})
+            self.change({"angles_rad": np.array([angle_rad])})
         return super().expected(exposure_s)
 
 
