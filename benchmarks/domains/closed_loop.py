@@ -39,6 +39,11 @@ from instrument.design import Design
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
+def options_of(config: Config) -> Any:
+    """Return the options of the virtual bench, whichever it is."""
+    return config.bench.micromanager
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a run on the virtual bench came to."""
@@ -51,7 +56,7 @@ class Found:
     @property
     def options(self) -> Any:
         """Options of the virtual bench."""
-        return self.config.bench.micromanager
+        return options_of(self.config)
 
     def pattern(self, role: str) -> np.ndarray:
         """Grey levels that a modulator shows."""
@@ -112,7 +117,7 @@ def pupil_objects(_: Config, count: int, rng: np.random.Generator) -> np.ndarray
 
 def pupil_twin(config: Config) -> twins.AdaptivePupil:
     """Return the twin with the hidden aberration and the light of this run's bench."""
-    options: Any = config.bench.micromanager
+    options = options_of(config)
     world = pupil.PupilWorld(
         seed=config.search.seed,
         sample=options.sample,
@@ -129,7 +134,7 @@ def pupil_twin(config: Config) -> twins.AdaptivePupil:
 
 
 def tomography_twin(config: Config) -> twins.Tomography:
-    options: Any = config.bench.micromanager
+    options = options_of(config)
     return twins.Tomography(dose_e=options.photons_per_ms * config.shots, side=24, views=12)
 
 
@@ -144,9 +149,7 @@ DOMAINS: dict[str, Domain] = {
             smallest_sigma_px=lensless.SIGMA_PX,
             reach_px=lensless.REACH_PX,
         ),
-        objects=lambda config, count, rng: lensless.objects_of(
-            config.bench.micromanager, count, rng=rng
-        ),
+        objects=lambda config, count, rng: lensless.objects_of(options_of(config), count, rng=rng),
         looped=lambda found, _: lensless.twin_of(found.options).with_values({
             "weights": lensless.shares_of(found.pattern("mask"), found.options.cells)
         }),
@@ -158,7 +161,7 @@ DOMAINS: dict[str, Domain] = {
             count,
             32,
             rng=rng,
-            is_chroma_independent=config.bench.micromanager.is_chroma_independent,
+            is_chroma_independent=options_of(config).is_chroma_independent,
         ),
         looped=lambda found, twin: twin.with_values({
             "preference": colour.preference_of_filters(found.pattern("mosaic"))
@@ -187,8 +190,8 @@ DOMAINS: dict[str, Domain] = {
     ),
     "phase": Domain(
         full=lambda config: twins.PhaseContrast(
-            dose_e=config.bench.micromanager.electrons_per_ms,
-            exposure=config.bench.micromanager.exposure,
+            dose_e=options_of(config).electrons_per_ms,
+            exposure=options_of(config).exposure,
         ),
         objects=lambda _, count, rng: make.cells(count, phase.FIELD, rng=rng)[0],
         looped=lambda found, twin: twin.with_values({
