@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from drivers.errors import ConnectionLost
+from drivers.errors import ConnectionLost, InstrumentReported, LimitViolation
+from drivers.micromanager import (
+    MicroManager,
+    MicroManagerProperty,
+    MicroManagerRotation,
+    MicroManagerSelector,
+    MicroManagerSLM,
+)
+from drivers.virtual import bench as bench_module
 from drivers.virtual.bench import VirtualBench
 from drivers.virtual.options import (
     ColourBench,
@@ -37,6 +45,7 @@ OPTIONS = {
 }
 EXPOSURE_S = 3e-4  # short of filling the thermal camera's well
 FRAMES = 400
+TIMEOUT_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -236,45 +245,77 @@ def test_the_thermal_noise_of_a_correlator_has_the_size_it_says():
     assert frame.std() == pytest.approx(6.0, rel=0.03)
 
 
-# ---- in the real core
+# ---- in the real core, through the adapters
 
 
 @pytest.fixture
-def open_core():
+def open_manager():
     opened = []
 
-    def open_core(options):
-        bench = VirtualBench(options)
-        opened.append(bench)
-        return bench.core
+    def open_manager(name: str) -> MicroManager:
+        bench = VirtualBench(OPTIONS[name])
+        manager = MicroManager(bench.core, timeout_s=TIMEOUT_S)
+        opened.append((bench, manager))
+        return manager
 
-    yield open_core
-    for bench in opened:
-        bench.core.unloadAllDevices()
+    yield open_manager
+    for bench, manager in opened:
+        manager.close()
         bench.close()
 
 
-def test_a_lens_has_properties_with_limits(open_core):
-    core = open_core(OPTIONS["infrared"])
-    core.setProperty("Lens", "FNumber", 1.4)
-    assert float(core.getProperty("Lens", "FNumber")) == pytest.approx(1.4)
-    limits = (
-        core.getPropertyLowerLimit("Lens", "Cubic"),
-        core.getPropertyUpperLimit("Lens", "Cubic"),
-    )
-    assert limits == (-3.0, 3.0)
-    with pytest.raises(Exception, match=r"FNumber|0\.5"):
-        core.setProperty("Lens", "FNumber", 0.5)
-    assert float(core.getProperty("Lens", "FNumber")) == pytest.approx(1.4)
+def moved(device, target):
+    device.start(target)
+    device.wait(timeout_s=TIMEOUT_S)
+    return device.read_back()
 
 
-def test_the_switch_has_every_choice_of_stations_by_name(open_core):
-    core = open_core(OPTIONS["interferometer"])
-    labels = core.getStateLabels("Stations")
-    assert len(labels) == 70
-    core.setStateLabel("Stations", "APEX+LMT+PV+SPT")
-    assert core.getStateLabel("Stations") == "APEX+LMT+PV+SPT"
-    assert core.getState("Stations") == labels.index("APEX+LMT+PV+SPT")
+def test_a_rotation_stage_turns_and_refuses_what_is_beyond_the_half_turn(open_manager):
+    rotation = MicroManagerRotation(open_manager("tomography"), "Rotation")
+    assert moved(rotation, 135.0) == pytest.approx(135.0)
+    with pytest.raises(LimitViolation, match="Rotation"):
+        rotation.start(180.5)
+    assert rotation.read_back() == pytest.approx(135.0)
+
+
+def test_a_lens_is_set_by_its_properties_within_their_limits(open_manager):
+    f_number = MicroManagerProperty(open_manager("infrared"), "Lens", "FNumber")
+    assert moved(f_number, 1.4) == pytest.approx(1.4)
+    with pytest.raises(LimitViolation, match="FNumber"):
+        f_number.start(0.9)
+    assert f_number.read_back() == pytest.approx(1.4)
+
+
+def test_the_core_refuses_a_lens_what_the_adapter_let_through(open_manager):
+    core = open_manager("infrared").core
+    with pytest.raises(Exception, match=r"3\.5"):
+        core.setProperty("Lens", "Cubic", 3.5)
+    assert float(core.getProperty("Lens", "Cubic")) == 0.0
+
+
+def test_the_switch_has_every_choice_of_stations_by_name(open_manager):
+    selector = MicroManagerSelector(open_manager("interferometer"), "Stations")
+    assert len(selector.labels) == 70
+    wanted = selector.labels.index("APEX+LMT+PV+SPT")
+    assert moved(selector, wanted) == wanted
+    with pytest.raises(LimitViolation, match="Stations"):
+        selector.start(70)
+
+
+def test_filters_that_do_not_exist_are_reported_by_the_bench(open_manager):
+    filters = MicroManagerSLM(open_manager("colour"), "Filters")
+    filters.start(np.full((8, 8), 3, np.uint8))
+    with pytest.raises(InstrumentReported, match="filter 9 asked; there are 4"):
+        filters.start(np.full((8, 8), 9, np.uint8))
+
+
+def test_without_scikit_image_the_bench_says_what_to_install(monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+
+    monkeypatch.setattr(bench_module, "make_twin_world", missing)
+    with pytest.raises(ConnectionLost, match=r"ColourBench: .* pip install 'infoloop\[photogr"):
+        VirtualBench(OPTIONS["colour"])
 
 
 def test_a_bench_without_instruments_says_so():

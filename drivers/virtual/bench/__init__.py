@@ -47,6 +47,8 @@ class VirtualBench:
     ------
     ValueError
         For options of no bench.
+    ConnectionLost
+        If its objects need a package that is not installed.
     """
 
     def __init__(self, options: VirtualBenchOptions):
@@ -67,7 +69,7 @@ class VirtualBench:
                 "Z": VirtualStage(self.world.z),
             }
         elif isinstance(options, TwinBenchOptions):
-            self.world = make_twin_world(options)
+            self.world = _make_twin_world(options)
             devices = {
                 "Camera": VirtualCamera(self.world, exposure_ms=TWIN_EXPOSURE_MS),
                 "XY": VirtualXY(self.world.xy),
@@ -104,6 +106,18 @@ class VirtualBench:
         """Stop the instrument server; the core is closed by whoever drives it. Idempotent."""
         if self._light is not None:
             self._light.close()
+
+
+def _make_twin_world(options: TwinBenchOptions) -> TwinWorld:
+    try:
+        return make_twin_world(options)
+    except ModuleNotFoundError as error:
+        if error.name != "skimage":
+            raise
+        raise ConnectionLost(
+            f"{type(options).__name__}: its objects are photographs from scikit-image, which is "
+            "not installed; pip install 'infoloop[photographs]'"
+        ) from error
 
 
 def _actuators(world: TwinWorld) -> dict[str, VirtualDevice]:
