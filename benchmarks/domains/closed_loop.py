@@ -81,7 +81,7 @@ def run_loop(path: Path, overrides: list[str], *, seed: int, folder: Path) -> Fo
     command = ["infoloop", "run", str(path), "--seed", str(seed), "--output", str(run_dir)]
     started_s = time.perf_counter()
     finished = subprocess.run(
-        [*command, *changes, "--json", "--quiet"], capture_output=True, text=True, check=True
+        [*command, *changes, "--json", "--quiet"], stdout=subprocess.PIPE, text=True, check=True
     )
     wall_s = time.perf_counter() - started_s
     summary = json.loads(finished.stdout)

@@ -103,9 +103,9 @@ class Interferometer(Twin):
         self._first, self._second = jnp.asarray(first), jnp.asarray(second)
 
     @property
-    def visibilities(self) -> int:
-        """How many complex numbers a day gives."""
-        return len(self._u)
+    def stations_of_visibilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of both stations of every visibility, each (visibilities,)."""
+        return np.asarray(self._first), np.asarray(self._second)
 
     @property
     def object_shape(self) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from drivers.virtual.objects import rings
 from drivers.virtual.options import InterferometerBench
@@ -25,15 +27,17 @@ class InterferometerWorld(TwinWorld):
 
     def __init__(self, options: InterferometerBench, *, seed: int):
         for_objects, for_frames = np.random.default_rng(seed).spawn(2)
-        everybody = Interferometer(count=options.stations, side=SIDE)
-        self.choices = tuple(everybody.hand_made())
-        self._arrays = [everybody.with_stations_chosen(c.split("+")) for c in self.choices]
-        width = max(array.visibilities for array in self._arrays)
+        choice = Interferometer(count=options.stations, side=SIDE)
+        self.choices = tuple(choice.hand_made())
+        self._seen_by = [_visibilities_of(choice, chosen.split("+")) for chosen in self.choices]
         images = objects_of(options, options.sites**2, rng=for_objects)
         super().__init__(
-            self._arrays[0],
+            # All stations observe, and a choice is which of their visibilities are kept.
+            choice.with_values({"stations": np.ones(len(choice.names))}).annealed(0.0),
             Plate.of(images.astype(np.float32), across=options.sites),
-            Correlator(shape=(2, width), sigma_adu=SIGMA_ADU, offset_adu=OFFSET_ADU),
+            Correlator(
+                shape=(2, max(map(len, self._seen_by))), sigma_adu=SIGMA_ADU, offset_adu=OFFSET_ADU
+            ),
             frame_rng=for_frames,
         )
         self.choice = 0
@@ -41,13 +45,12 @@ class InterferometerWorld(TwinWorld):
     def choose(self, choice: int) -> None:
         """Let the stations of `choices[choice]` observe."""
         self.choice = choice
-        self.bring_to(self._arrays[choice])
 
     def expected(self, exposure_s: float) -> Float[np.ndarray, "2 visibilities"]:
         """Return visibilities in standard deviations of thermal noise."""
-        seen = super().expected(exposure_s)
+        kept = self._seen_by[self.choice]
         frame = np.zeros(self.sensor.shape)
-        frame[:, : seen.shape[-1]] = seen.reshape(2, -1)
+        frame[:, : len(kept)] = super().expected(exposure_s)[:, kept]
         return frame
 
     def _share(self, exposure_s: float) -> float:  # noqa: ARG002 - a scan lasts what it lasts
@@ -66,3 +69,10 @@ def objects_of(
 ) -> Float[np.ndarray, "objects rows columns"]:
     """Draw what the array watches, jansky a pixel."""
     return rings(count, SIDE, rng=rng)
+
+
+def _visibilities_of(array: Interferometer, chosen: Sequence[str]) -> Int[np.ndarray, " kept"]:
+    """Return the indices of the visibilities that these stations see together."""
+    takes_part = np.isin(array.names, chosen)
+    first, second = array.stations_of_visibilities
+    return np.flatnonzero(takes_part[first] & takes_part[second])
