@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SampleKind = Literal["texture", "beads", "cells"]
+Cells = Annotated[int, Field(ge=1, le=32)]
+Electrons = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class VirtualBenchOptions(BaseModel):
@@ -47,5 +49,76 @@ class PupilMicroscopeOptions(VirtualBenchOptions):
     led: str | None = Field(default=None, pattern=r"^[^:]+:\d+$")
 
 
-VIRTUAL_BENCHES: tuple[type[VirtualBenchOptions], ...] = (PupilMicroscopeOptions,)
+# ---- benches whose physics is a twin
+
+
+class TwinBenchOptions(VirtualBenchOptions):
+    """A plate of `sites` x `sites` sites under the stage `XY`, 100 um apart, seen by `Camera`."""
+
+    sites: int = Field(default=16, ge=2, le=64)
+
+
+class LenslessBench(TwinBenchOptions):
+    """`virtual: lensless`: a modulator `Mask` of cells, each the brightness of a spot."""
+
+    virtual: Literal["lensless"] = "lensless"
+    cells: tuple[Cells, Cells] = (3, 3)
+    objects: Literal["beads", "digits", "photographs"] = "beads"
+    fill: float = Field(default=0.1, gt=0, lt=1)
+    electrons_per_ms: Electrons = 100.0
+
+
+class ColourBench(TwinBenchOptions):
+    """`virtual: colour`: a modulator `Filters` of 8 x 8 filters (extra `photographs`).
+
+    Grey levels 0 to 3 are red, green, blue and white.
+    """
+
+    virtual: Literal["colour"] = "colour"
+    electrons_per_ms: Electrons = 1000.0
+    is_chroma_independent: bool = False
+
+
+class InfraredBench(TwinBenchOptions):
+    """`virtual: infrared`: a lens `Lens` with properties `FNumber` and `Cubic` (waves)."""
+
+    virtual: Literal["infrared"] = "infrared"
+
+
+class TomographyBench(TwinBenchOptions):
+    """`virtual: tomography`: a stage `Rotation` in degrees, and a detector of `slices` lines."""
+
+    virtual: Literal["tomography"] = "tomography"
+    photons_per_ms: Electrons = 2500.0
+    slices: int = Field(default=16, ge=1, le=256)
+
+
+class PhaseBench(TwinBenchOptions):
+    """`virtual: phase`: a modulator `LEDs` of 15 x 15 LEDs, a focus stage `Z`, cells in wells.
+
+    `equal_time`: `electrons_per_ms` is what all LEDs at full drive give a pixel. `equal_dose`: the
+    LEDs' supply gives as much, however few LEDs are lit.
+    """
+
+    virtual: Literal["phase"] = "phase"
+    exposure: Literal["equal_time", "equal_dose"] = "equal_time"
+    electrons_per_ms: Electrons = 1000.0
+
+
+class InterferometerBench(TwinBenchOptions):
+    """`virtual: interferometer`: a selector `Stations` of every choice of `stations` of eight."""
+
+    virtual: Literal["interferometer"] = "interferometer"
+    stations: int = Field(default=4, ge=2, le=7)
+
+
+VIRTUAL_BENCHES: tuple[type[VirtualBenchOptions], ...] = (
+    PupilMicroscopeOptions,
+    LenslessBench,
+    ColourBench,
+    InfraredBench,
+    TomographyBench,
+    PhaseBench,
+    InterferometerBench,
+)
 """Every virtual bench that a bench file may name."""

@@ -1,9 +1,10 @@
-"""The virtual sCMOS sensor: expected photo-electrons in, raw counts out.
+"""Virtual sensors: what is expected in, raw counts out.
 
     counts = clip(round(offset + gain * (Poisson(responsivity * e + dark) + N(0, read))), 0, full)
 
-The model of EMVA Standard 1288 release 4.0 with per-pixel maps. Independent of `estimation` on
-purpose: the estimator is judged against it.
+The model of EMVA Standard 1288 release 4.0 with per-pixel maps; a thermal camera adds what
+two-point correction leaves, `N(0, pattern * e)`, anew in every frame. A correlator has thermal
+noise alone. Independent of `estimation` on purpose: the estimator is judged against it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class VirtualSensor:
         Maps of shape (height, width): ADU, e- rms, relative to 1, e-/s.
     gain_adu_per_e, bit_depth
         One number for the whole sensor.
+    residual_pattern
+        What the correction of a thermal camera leaves, relative to the signal.
     """
 
     offset_adu: Float[np.ndarray, "height width"]
@@ -38,6 +41,7 @@ class VirtualSensor:
     dark_e_per_s: Float[np.ndarray, "height width"]
     gain_adu_per_e: float = GAIN_ADU_PER_E
     bit_depth: int = BIT_DEPTH
+    residual_pattern: float = 0.0
 
     @classmethod
     def draw(cls, height: int, width: int, *, rng: np.random.Generator) -> VirtualSensor:
@@ -56,6 +60,37 @@ class VirtualSensor:
             dark_e_per_s=dark,
         )
 
+    @classmethod
+    def even(
+        cls,
+        shape: tuple[int, int],
+        *,
+        gain: float,
+        offset: float,
+        read_noise: float,
+        bit_depth: int,
+        residual_pattern: float = 0.0,
+    ) -> VirtualSensor:
+        """Return a sensor whose pixels are all alike, without dark current: a data sheet's.
+
+        Gain in ADU/e-, offset in ADU, read noise in e- rms.
+        """
+        return cls(
+            offset_adu=np.full(shape, offset),
+            read_noise_e=np.full(shape, read_noise),
+            responsivity=np.ones(shape),
+            dark_e_per_s=np.zeros(shape),
+            gain_adu_per_e=gain,
+            bit_depth=bit_depth,
+            residual_pattern=residual_pattern,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = self.offset_adu.shape
+        return height, width
+
     @property
     def saturation_adu(self) -> int:
         """Largest count the converter gives."""
@@ -63,13 +98,52 @@ class VirtualSensor:
 
     def expose(
         self,
-        expected_e: Float[np.ndarray, "height width"],
+        expected: Float[np.ndarray, "height width"],
         *,
         exposure_s: float,
         rng: np.random.Generator,
     ) -> UInt16[np.ndarray, "height width"]:
         """Draw one frame of raw counts in ADU from expected photo-electrons a pixel."""
-        mean_e = self.responsivity * expected_e + self.dark_e_per_s * exposure_s
+        mean_e = self.responsivity * expected + self.dark_e_per_s * exposure_s
         electrons = rng.poisson(mean_e) + self.read_noise_e * rng.standard_normal(mean_e.shape)
+        if self.residual_pattern:
+            drift = rng.standard_normal(mean_e.shape)
+            electrons = electrons + self.residual_pattern * mean_e * drift
         counts = np.rint(self.offset_adu + self.gain_adu_per_e * electrons)
         return np.clip(counts, 0, self.saturation_adu).astype(np.uint16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlator:
+    """The output of a radio correlator, digitised: thermal noise of one size, no photons.
+
+        counts = clip(round(offset + sigma * (value + N(0, 1))), 0, full)
+
+    Parameters
+    ----------
+    shape
+        (height, width) of its output.
+    sigma_adu
+        Counts of one standard deviation of thermal noise, the unit of the values.
+    offset_adu
+        Count of the value zero.
+    bit_depth
+        Of the counts.
+    """
+
+    shape: tuple[int, int]
+    sigma_adu: float
+    offset_adu: float
+    bit_depth: int = 16
+
+    def expose(
+        self,
+        expected: Float[np.ndarray, "height width"],
+        *,
+        exposure_s: float,  # noqa: ARG002 - a scan lasts what it lasts
+        rng: np.random.Generator,
+    ) -> UInt16[np.ndarray, "height width"]:
+        """Draw one output from expected values in standard deviations of thermal noise."""
+        noisy = expected + rng.standard_normal(np.shape(expected))
+        counts = np.rint(self.offset_adu + self.sigma_adu * noisy)
+        return np.clip(counts, 0, 2**self.bit_depth - 1).astype(np.uint16)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from instrument.config._bench import BenchConfig
 from instrument.config._noise import NoiseConfig
@@ -29,8 +29,15 @@ class ObjectsConfig(Section):
     stage_grid: StageGrid
 
 
+Side = Annotated[int, Field(ge=1, le=64)]
+Patch = Annotated[
+    Annotated[Side, Tag("square")] | Annotated[tuple[Side, Side], Tag("oblong")],
+    Discriminator(lambda value: "oblong" if isinstance(value, list | tuple) else "square"),
+]
+
+
 class ScoreConfig(Section):
-    """How a batch becomes a number.
+    """How a batch becomes a number; `patch` in pixels, one side or [height, width].
 
     `gaussian`, `stationary` and `auto-gaussian` (the lower of the two) take a tenth of a second a
     trial; `autoregressive` and `auto` (all of them) are tighter, right on sparse scenes, and slow.
@@ -39,7 +46,7 @@ class ScoreConfig(Section):
     density: Literal["auto", "auto-gaussian", "gaussian", "stationary", "autoregressive"] = (
         "auto-gaussian"
     )
-    patch: int = Field(default=16, ge=1, le=64)
+    patch: Patch = 16
     objective: Literal["bits_per_measurement", "bits_per_pixel"] = "bits_per_measurement"
 
 

@@ -38,8 +38,9 @@ _TAG_OF: dict[type[BaseModel], str] = {
     NoiseOfCounts: "counts",
 }
 _KINDS = ("camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light")
+_PATCHES = ("square", "oblong")
 _BASES = ("zernike", "superpixel", "disc")
-_TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *DOMAINS, *KINDS_OF_OBJECTS}
+_TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *_PATCHES, *DOMAINS, *KINDS_OF_OBJECTS}
 _DISCRIMINATORS = ("basis", "kind", "of", "domain")
 _LONGEST_VALUE = 60
 _UNITS = {"_um": "um", "_ms": "ms", "_rad": "rad", "_deg": "deg", "_s": "s"}

@@ -70,7 +70,10 @@ def virtual() -> Iterator[Loaded]:
     bench = VirtualBench(PupilMicroscopeOptions())
     manager = MicroManager(bench.core, timeout_s=TIMEOUT_S)
     yield Loaded(
-        manager=manager, library="drivers.virtual.bench/Virtual", bit_depth=12, shape=(128, 128)
+        manager=manager,
+        library="drivers.virtual.bench.devices/Virtual",
+        bit_depth=12,
+        shape=(128, 128),
     )
     manager.close()
     bench.close()

@@ -112,7 +112,7 @@ def test_an_8_bit_camera_gives_16_bit_frames_of_8_bits(write_config):
 PATIENCE_S = 240  # for five interpreters that import JAX on a loaded machine; 10 s on a quiet one
 
 _VIRTUAL = """\
-from drivers.virtual import world
+from drivers.virtual.worlds import pupil as world
 from drivers.micromanager import MicroManager, MicroManagerCamera
 from drivers.virtual.bench import VirtualBench
 from drivers.virtual.options import PupilMicroscopeOptions

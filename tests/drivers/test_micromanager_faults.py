@@ -22,9 +22,10 @@ from drivers.micromanager import (
     MicroManagerStage,
 )
 from drivers.micromanager._thread import CoreThread
-from drivers.virtual import world as world_module
+from drivers.virtual import travel
 from drivers.virtual.bench import VirtualBench, VirtualCamera
 from drivers.virtual.options import PupilMicroscopeOptions
+from drivers.virtual.worlds import pupil as world_module
 
 TIMEOUT_S = 20.0  # never reached
 SHORT_S = 0.1  # always reached
@@ -234,7 +235,7 @@ def test_a_core_that_hangs_within_a_sequence_is_reported_as_that(
 
 
 def test_a_stage_that_never_arrives_is_a_timeout(manager, monkeypatch):
-    monkeypatch.setattr(world_module, "time", SimpleNamespace(perf_counter=lambda: 1000.0))
+    monkeypatch.setattr(travel, "time", SimpleNamespace(perf_counter=lambda: 1000.0))
     stage = MicroManagerStage(manager, "Z")
     stage.start(50.0)
     with pytest.raises(DeviceTimeout, match=r"Z: still busy after 0\.1 s"):

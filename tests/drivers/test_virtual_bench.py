@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from drivers.errors import ConnectionLost
 from drivers.micromanager import MicroManager, MicroManagerCamera
-from drivers.virtual import world as world_module
+from drivers.virtual import travel
 from drivers.virtual.bench import VirtualBench
 from drivers.virtual.options import PupilMicroscopeOptions
 from drivers.virtual.scpi_server import ScpiServer, VirtualLed
+from drivers.virtual.worlds import pupil as world_module
 
 TIMEOUT_S = 20.0
 
@@ -29,7 +30,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(world_module, "time", SimpleNamespace(perf_counter=clock))
+    for module in (world_module, travel):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock))
     return clock
 
 

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from drivers.virtual import world as world_module
-from drivers.virtual.world import PupilWorld
+from drivers.virtual import travel
+from drivers.virtual.worlds import pupil as world_module
+from drivers.virtual.worlds.pupil import PupilWorld
 from instrument.bench.patterns import ZernikeBasis
 
 PIXEL_UM = 0.53  # wavelength / (4 NA)
@@ -28,7 +29,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(world_module, "time", SimpleNamespace(perf_counter=clock))
+    for module in (world_module, travel):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock))
     return clock
 
 
@@ -118,44 +120,44 @@ def test_the_camera_sees_the_modulator_settle(world, clock):
     ("target_um", "seconds"), [(50.0, 0.025), (-100.0, 0.05)], ids=["50 um", "-100 um"]
 )
 def test_focus_travels_at_its_speed(world, clock, target_um, seconds):
-    world.move_z(target_um)
-    assert world.z_travel.position() == (0.0,)
+    world.z.move(target_um)
+    assert world.z.position() == (0.0,)
     clock.now_s += 0.5 * seconds
-    assert world.z_travel.position() == pytest.approx((target_um / 2,))
-    assert not world.z_travel.is_done()
+    assert world.z.position() == pytest.approx((target_um / 2,))
+    assert not world.z.is_done()
     clock.now_s += 0.4999 * seconds
-    assert not world.z_travel.is_done()
+    assert not world.z.is_done()
     clock.now_s += 0.0002 * seconds
-    assert world.z_travel.is_done()
-    assert world.z_travel.position() == (target_um,)
+    assert world.z.is_done()
+    assert world.z.position() == (target_um,)
 
 
 def test_both_axes_of_the_sample_arrive_together_after_the_longer_way(world, clock):
-    world.move_xy(300.0, -400.0)
+    world.xy.move(300.0, -400.0)
     clock.now_s += 0.01  # half of 400 um at 20 mm/s
-    assert world.xy_travel.position() == pytest.approx((150.0, -200.0))
+    assert world.xy.position() == pytest.approx((150.0, -200.0))
     clock.now_s += 0.0101
-    assert world.xy_travel.is_done()
-    assert world.xy_travel.position() == (300.0, -400.0)
+    assert world.xy.is_done()
+    assert world.xy.position() == (300.0, -400.0)
 
 
 def test_a_stage_sent_elsewhere_on_its_way_turns_where_it_is(world, clock):
-    world.move_z(100.0)
+    world.z.move(100.0)
     clock.now_s += 0.025  # halfway
-    world.move_z(0.0)
-    assert world.z_travel.position() == pytest.approx((50.0,))
+    world.z.move(0.0)
+    assert world.z.position() == pytest.approx((50.0,))
     clock.now_s += 0.0251
-    assert world.z_travel.is_done()
+    assert world.z.is_done()
 
 
 def test_a_stage_sent_to_where_it_is_has_arrived(world):
-    world.move_xy(0.0, 0.0)
-    assert world.xy_travel.is_done()
+    world.xy.move(0.0, 0.0)
+    assert world.xy.is_done()
 
 
 def test_the_camera_sees_the_focus_travel(world, clock):
     start = world.expected_electrons(0.01)
-    world.move_z(20.0)
+    world.z.move(20.0)
     np.testing.assert_array_equal(world.expected_electrons(0.01), start)
     clock.now_s += 0.005
     assert np.abs(world.expected_electrons(0.01) - start).max() > 1
@@ -168,7 +170,7 @@ def test_the_camera_sees_the_focus_travel(world, clock):
 def test_the_sample_stage_shifts_the_view_by_whole_pixels(world, clock, pixels):
     x, y = pixels
     before = world.expected_electrons(0.01)
-    world.move_xy(x * PIXEL_UM, y * PIXEL_UM)
+    world.xy.move(x * PIXEL_UM, y * PIXEL_UM)
     clock.now_s += 1
     after = world.expected_electrons(0.01)
     rows, columns = slice(max(0, y), 128 + min(0, y)), slice(max(0, x), 128 + min(0, x))
@@ -180,8 +182,8 @@ def test_the_sample_stage_shifts_the_view_by_whole_pixels(world, clock, pixels):
 def test_going_away_and_back_shows_the_same(world, clock):
     before = world.expected_electrons(0.01)
     for x_um, pattern in ((50.0, bumpy()), (0.0, grey(0))):
-        world.move_xy(x_um, 0.0)
-        world.move_z(x_um)
+        world.xy.move(x_um, 0.0)
+        world.z.move(x_um)
         world.show(pattern)
         clock.now_s += 1
         world.expected_electrons(0.01)
@@ -191,7 +193,7 @@ def test_going_away_and_back_shows_the_same(world, clock):
 def test_the_field_cache_forgets_the_oldest(world, clock, monkeypatch):
     monkeypatch.setattr(world_module, "_CACHED_FIELDS", 3)
     for step in range(5):
-        world.move_xy(step * PIXEL_UM, 0.0)
+        world.xy.move(step * PIXEL_UM, 0.0)
         clock.now_s += 1
         world.expected_electrons(0.01)
     assert [column for _, column in world._spectra] == [34, 35, 36]
@@ -273,7 +275,7 @@ def test_another_exposure_or_power_computes_no_image(make_world, computed):
 
 def test_a_stage_position_computes_an_image_but_no_transfer(world, clock, computed):
     for x_um in (0.0, 100.0, 0.0):
-        world.move_xy(x_um, 0.0)
+        world.xy.move(x_um, 0.0)
         clock.now_s += 1
         world.expose(0.01)
     assert counts(computed) == (1, 3, 2)
@@ -284,7 +286,7 @@ def test_a_pattern_or_a_focus_computes_a_transfer(world, clock, computed):
     world.show(grey(3))
     clock.now_s += 1
     world.expose(0.01)
-    world.move_z(2.0)
+    world.z.move(2.0)
     clock.now_s += 1
     world.expose(0.01)
     assert counts(computed) == (3, 3, 1)
@@ -309,14 +311,14 @@ def test_the_conjugate_pattern_leaves_only_its_rounding(world):
 def test_defocus_counts_as_residual(make_world):
     """Rms of pi NA^2 z rho^2 / wavelength over the disc: a factor of 1 / sqrt(12)."""
     world = make_world(aberration_rms_rad=0.0)
-    world.move_z(-10.0)
+    world.z.move(-10.0)
     expected = math.pi * 0.25**2 * 10 / 0.53 / math.sqrt(12)
     assert world.residual_rad() == pytest.approx(expected, rel=0.005)
 
 
 def test_the_residual_is_that_of_the_settled_state(world, clock):
     world.show(bumpy())
-    world.move_z(30.0)
+    world.z.move(30.0)
     at_once = world.residual_rad()
     clock.now_s += 1
     assert world.residual_rad() == at_once

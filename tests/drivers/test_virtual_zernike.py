@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.virtual.world import wavefront_rms_rad
+from drivers.virtual.worlds.pupil import wavefront_rms_rad
 from drivers.virtual.zernike import aperture, noll_modes, pupil_grid
 from instrument.bench.patterns import noll_mode
 

@@ -103,6 +103,11 @@ class Interferometer(Twin):
         self._first, self._second = jnp.asarray(first), jnp.asarray(second)
 
     @property
+    def stations_of_visibilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of both stations of every visibility, each (visibilities,)."""
+        return np.asarray(self._first), np.asarray(self._second)
+
+    @property
     def object_shape(self) -> tuple[int, int]:
         """(side, side): flux, Jy a pixel."""
         return self.side, self.side

@@ -25,6 +25,8 @@ BAD_INPUT = {
     "level beyond limits": ("bench.roles.light.level=30", "outside limits 0 to 20"),
     "unknown engine": ("search.engine=bo", "'tpe'"),
     "not a number": ("search.trials=many", "`search.trials` = 'many' is not a plain number"),
+    "patch of no size": ("score.patch=0", "`score.patch` = 0: input should be greater"),
+    "side of a patch": ("score.patch=[1, 99]", "`score.patch.1` = 99: input should be less"),
     "not finite": ("bench.roles.camera.exposure_ms=.inf", "finite"),
     "steps of no parameter": ("search.steps={pupli: 1}", "did you mean 'pupil'"),
     "start out of bounds": ("design.focus.start_um=11", "`design.focus.start_um` = 11 is outside"),
@@ -85,6 +87,12 @@ def test_overrides_and_seed_replace_what_the_file_says():
         ROOT / "configs" / "demo.yaml", overrides=["search.trials=7", "score.patch=8"], seed=3
     )
     assert (config.search.trials, config.score.patch, config.search.seed) == (7, 8, 3)
+
+
+def test_a_patch_may_be_oblong():
+    config = load_config(ROOT / "configs" / "demo.yaml", overrides=["score.patch=[1, 34]"])
+    assert config.score.patch == (1, 34)
+    assert parse_config(config.model_dump(mode="json"), source="record", folder=ROOT) == config
 
 
 def test_a_resolved_config_is_read_back_the_same(tmp_path):

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -22,6 +21,7 @@ from jaxtyping import Array, Complex, Float, UInt8
 from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
 from drivers.virtual.samples import SampleKind, sample_map
 from drivers.virtual.sensor import VirtualSensor
+from drivers.virtual.travel import Axes
 from drivers.virtual.zernike import FIRST_MODE, LAST_MODE, aperture, pupil_grid
 
 SAMPLE_SIDE = 2048
@@ -41,38 +41,8 @@ _image = eqx.filter_jit(PupilMicroscope.image)
 _spectrum = jax.jit(jnp.fft.rfft2)
 
 
-@dataclass(frozen=True, slots=True)
-class Travel:
-    """A straight move at constant speed, all axes arriving together."""
-
-    origin: tuple[float, ...]
-    target: tuple[float, ...]
-    started_s: float
-    duration_s: float
-
-    @classmethod
-    def plan(
-        cls, origin: tuple[float, ...], target: tuple[float, ...], speed_um_per_s: float
-    ) -> Travel:
-        """Start now from `origin`."""
-        distance = max(abs(b - a) for a, b in zip(origin, target, strict=True))
-        return cls(origin, target, time.perf_counter(), distance / speed_um_per_s)
-
-    def is_done(self) -> bool:
-        """Whether the target is reached by now."""
-        return time.perf_counter() - self.started_s >= self.duration_s
-
-    def position(self) -> tuple[float, ...]:
-        """Where the stage is now, in micrometres."""
-        elapsed_s = time.perf_counter() - self.started_s
-        if elapsed_s >= self.duration_s:
-            return self.target
-        fraction = elapsed_s / self.duration_s
-        return tuple(a + fraction * (b - a) for a, b in zip(self.origin, self.target, strict=True))
-
-
 class PupilWorld:
-    """State and physics of the programmable-pupil microscope.
+    """State and physics of the programmable-pupil microscope (`drivers.virtual.worlds.World`).
 
     Parameters
     ----------
@@ -107,8 +77,8 @@ class PupilWorld:
         self._pattern = np.zeros(self.slm_shape, np.uint8)
         self._left_rad = np.zeros(self.slm_shape)  # where the crystal last set off from
         self._pattern_changed_s = -np.inf
-        self.z_travel = Travel((0.0,), (0.0,), 0.0, 0.0)
-        self.xy_travel = Travel((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+        self.z = Axes((Z_TRAVEL_UM,), speed_per_s=Z_SPEED_UM_PER_S)
+        self.xy = Axes((XY_TRAVEL_UM, XY_TRAVEL_UM), speed_per_s=XY_SPEED_UM_PER_S)
         self._spectra: OrderedDict[tuple[int, int], Complex[Array, "rows columns"]]
         self._spectra = OrderedDict()
         self._transfer_key: tuple[bytes, float] | None = None
@@ -124,18 +94,6 @@ class PupilWorld:
             self._left_rad = self.modulator_rad()
             self._pattern = pattern.copy()
             self._pattern_changed_s = time.perf_counter()
-
-    def move_z(self, position_um: float) -> None:
-        """Send the focus stage to `position_um`."""
-        with self._lock:
-            origin = self.z_travel.position()
-            self.z_travel = Travel.plan(origin, (position_um,), Z_SPEED_UM_PER_S)
-
-    def move_xy(self, x_um: float, y_um: float) -> None:
-        """Send the sample stage to a position."""
-        with self._lock:
-            origin = self.xy_travel.position()
-            self.xy_travel = Travel.plan(origin, (x_um, y_um), XY_SPEED_UM_PER_S)
 
     # ---- physics, read by the camera
 
@@ -162,17 +120,21 @@ class PupilWorld:
             return phase
         return phase + (self._left_rad - phase) * np.exp(-5 * elapsed_s / SLM_SETTLE_S)
 
+    def truth(self) -> dict[str, float]:
+        """Return what only the simulator knows of the present state."""
+        return {"residual_rad": self.residual_rad()}
+
     def residual_rad(self) -> float:
         """Rms of the settled wavefront over the pupil without piston, tip and tilt: the truth."""
         phase = self._pattern * (2 * np.pi / SLM_LEVELS)
         wavefront = self.twin.wavefront_rad(
-            jnp.asarray(phase, jnp.float32), jnp.float32(self.z_travel.target[0])
+            jnp.asarray(phase, jnp.float32), jnp.float32(self.z.target[0])
         )
         return wavefront_rms_rad(np.asarray(wavefront, np.float64))
 
     def _unit_image(self) -> Float[np.ndarray, "height width"]:
         modulator = self.modulator_rad()
-        transfer_key = (modulator.tobytes(), self.z_travel.position()[0])
+        transfer_key = (modulator.tobytes(), self.z.position()[0])
         if transfer_key != self._transfer_key or self._transfer is None:
             self._transfer = _transfer(
                 self.twin, jnp.asarray(modulator, jnp.float32), jnp.float32(transfer_key[1])
@@ -188,7 +150,7 @@ class PupilWorld:
 
     def _corner(self) -> tuple[int, int]:
         """Row and column of the field's first object pixel in the sample map."""
-        x_um, y_um = self.xy_travel.position()
+        x_um, y_um = self.xy.position()
         rows, columns = self.twin.object_shape
         row = round(y_um / PIXEL_UM) + (SAMPLE_SIDE - rows) // 2
         column = round(x_um / PIXEL_UM) + (SAMPLE_SIDE - columns) // 2
