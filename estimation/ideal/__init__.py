@@ -8,6 +8,7 @@ the independent estimator, `estimate_information`, on objects that the ascent ha
 
 from estimation.ideal.ascent import Ascent, Progress
 from estimation.ideal.design import Candidate, IdealDesign, maximise_information
+from estimation.ideal.linear_stationary import LinearStationary
 from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Surrogate
 from estimation.ideal.surrogates import GaussianSurrogate, LinearGaussian, StationarySurrogate
 
@@ -19,6 +20,7 @@ __all__ = [
     "GaussianSurrogate",
     "IdealDesign",
     "LinearGaussian",
+    "LinearStationary",
     "Progress",
     "StationarySurrogate",
     "Surrogate",

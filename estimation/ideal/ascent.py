@@ -184,7 +184,8 @@ class Climber:
             if step == self.steps:
                 break
             size = min(self.batch, len(train))
-            objects = train[np.sort(rng.choice(len(train), size=size, replace=False))]
+            chosen = np.sort(rng.choice(len(train), size=size, replace=False))
+            objects = jnp.asarray(train[chosen], jnp.float64)
             bits, values, state = take_step(
                 values,
                 state,

@@ -36,7 +36,7 @@ _SURROGATES: Mapping[str, Callable[[], Surrogate]] = {
     "gaussian": GaussianSurrogate,
     "stationary": StationarySurrogate,
 }
-_BYTES_AT_ONCE = 2**26
+_BYTES_AT_ONCE = 2**23  # a convolution holds some five times as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ def maximise_information(
         )
         found = _search(
             climber,
-            train=jnp.asarray(parts[0], jnp.float64),
+            train=parts[0],
             validation=jnp.asarray(parts[1], jnp.float64),
             hand_made=twin.hand_made() if hand_made is None else hand_made,
             random_starts=random_starts,
