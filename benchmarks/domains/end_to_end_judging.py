@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.domains.decoders import fit_lmmse, train_network
 from benchmarks.domains.end_to_end_problems import Problem, Values, hardened, read_objects
-from estimation.ideal.design import expected_electrons
+from estimation.ideal.forward import expected_electrons
 
 
 def judged(

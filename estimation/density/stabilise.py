@@ -15,6 +15,7 @@ Real values are only shifted to a mean of zero (float32 comes later) and divided
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -78,11 +79,7 @@ class Stabiliser:
         """Return `t(value)`."""
         if not self.slope:
             return (value - self.origin) / np.sqrt(self.intercept)
-        a, b = self.intercept, self.slope
-        radicand = a + b * value
-        kink = 0.25 * a
-        root = np.sqrt(np.maximum(radicand, kink))
-        return 2.0 / b * (root + np.minimum(radicand - kink, 0.0) / (2.0 * np.sqrt(kink)))
+        return stabilised(value, self.intercept, self.slope)
 
     def targets(self, ensemble: Ensemble) -> Targets:
         """Return the bins of all counts, or the real values."""
@@ -107,3 +104,12 @@ class Stabiliser:
             is_highest=counts >= ceiling,
             nats_to_values=-np.log(np.broadcast_to(ensemble.scale, counts.shape[-2:]))[None, None],
         )
+
+
+def stabilised(value: Any, intercept: Any, slope: Any, *, array_module: Any = np) -> Any:
+    """Return `t(value)` where there is shot noise; NumPy or JAX."""
+    radicand = intercept + slope * value
+    kink = 0.25 * intercept
+    root = array_module.sqrt(array_module.maximum(radicand, kink))
+    below = array_module.minimum(radicand - kink, 0.0) / (2.0 * array_module.sqrt(kink))
+    return 2.0 / slope * (root + below)

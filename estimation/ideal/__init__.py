@@ -7,14 +7,21 @@ the independent estimator, `estimate_information`, on objects that the ascent ha
 """
 
 from estimation.ideal.ascent import Ascent, Progress
+from estimation.ideal.autoregressive import AutoregressiveSurrogate
 from estimation.ideal.design import Candidate, IdealDesign, maximise_information
 from estimation.ideal.linear_stationary import LinearStationary
-from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Surrogate
+from estimation.ideal.protocol import (
+    AnnealedTwin,
+    DifferentiableTwin,
+    RefittedSurrogate,
+    Surrogate,
+)
 from estimation.ideal.surrogates import GaussianSurrogate, LinearGaussian, StationarySurrogate
 
 __all__ = [
     "AnnealedTwin",
     "Ascent",
+    "AutoregressiveSurrogate",
     "Candidate",
     "DifferentiableTwin",
     "GaussianSurrogate",
@@ -22,6 +29,7 @@ __all__ = [
     "LinearGaussian",
     "LinearStationary",
     "Progress",
+    "RefittedSurrogate",
     "StationarySurrogate",
     "Surrogate",
     "maximise_information",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +19,14 @@ import optax
 from jaxtyping import Array
 
 from estimation.errors import NotFinite
-from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Patch, Surrogate
+from estimation.ideal.forward import built, expected_electrons
+from estimation.ideal.protocol import (
+    AnnealedTwin,
+    DifferentiableTwin,
+    Patch,
+    RefittedSurrogate,
+    Surrogate,
+)
 from estimation.ideal.surrogates import cut
 from estimation.noise import SimulatedNoise
 
@@ -95,7 +101,7 @@ class Climber:
 
     twin: DifferentiableTwin
     noise: SimulatedNoise
-    surrogate: Surrogate
+    surrogate: Surrogate | RefittedSurrogate
     patch: Patch
     optimizer: optax.GradientTransformation
     batch: int
@@ -119,18 +125,15 @@ class Climber:
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return a step and a validation, both jitted.
 
-        A surrogate that is a pytree travels as an argument: closed over, its arrays would be
-        constants that the compiler folds for many seconds.
+        The surrogate is an argument: closed over, the arrays of one that has some would be
+        constants that the compiler folds for many seconds, and those of a fit would never change.
         """
-        travels = isinstance(self.surrogate, eqx.Module)
-        luggage = self.surrogate if travels else None
         ranges = {n: p.high - p.low for n, p in self.twin.parameters.items()}
 
         @eqx.filter_jit
         def take_step(
-            carried: Any, values: Any, state: Any, objects: Any, progress: Any, key: Any
+            surrogate: Any, values: Any, state: Any, objects: Any, progress: Any, key: Any
         ) -> Any:
-            surrogate = carried if travels else self.surrogate
             bits, slopes = jax.value_and_grad(self.bits_per_pixel)(
                 values, surrogate, objects, progress=progress, key=key
             )
@@ -141,12 +144,11 @@ class Climber:
             return bits, self.twin.with_values(moved).projected().values(), state
 
         @eqx.filter_jit
-        def validate(carried: Any, values: Any, objects: Any, key: Any) -> Any:
-            surrogate = carried if travels else self.surrogate
-            built = jnp.asarray(1.0)
-            return self.bits_per_pixel(values, surrogate, objects, progress=built, key=key)
+        def validate(surrogate: Any, values: Any, objects: Any, key: Any) -> Any:
+            progress = jnp.asarray(1.0)
+            return self.bits_per_pixel(values, surrogate, objects, progress=progress, key=key)
 
-        return partial(take_step, luggage), partial(validate, luggage)
+        return take_step, validate
 
     def climb(
         self,
@@ -164,14 +166,18 @@ class Climber:
         values = self.twin.with_values(start).projected().values()
         state = self.optimizer.init(values)
         draw_key, noise_key, check_key = jax.random.split(key, 3)
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(draw_key)).tolist())
+        seed = np.asarray(jax.random.key_data(draw_key)).tolist()
+        rng = np.random.default_rng(seed)
+        guide = Guide(climber=self, train=train, seed=seed)
         must_finish = isinstance(self.twin, AnnealedTwin)
         history: list[Progress] = []
         best, best_step, best_bits = values, 0, -np.inf
         step = 0
         for step in range(self.steps + 1):
             if step % self.check_every == 0 or step == self.steps:
-                bits = float(validate(values, validation, check_key))
+                bits = float(
+                    validate(guide.judge(values, step=step), values, validation, check_key)
+                )
                 _check_finite(bits, name, step)
                 history.append(Progress(start=name, step=step, bits_per_pixel=bits))
                 if watch is not None:
@@ -185,12 +191,13 @@ class Climber:
                 break
             size = min(self.batch, len(train))
             chosen = np.sort(rng.choice(len(train), size=size, replace=False))
-            objects = jnp.asarray(train[chosen], jnp.float64)
+            progress = step / self.steps
             bits, values, state = take_step(
+                guide.leader(values, step=step, progress=progress),
                 values,
                 state,
-                objects,
-                jnp.asarray(step / self.steps),
+                jnp.asarray(train[chosen], jnp.float64),
+                jnp.asarray(progress),
                 jax.random.fold_in(noise_key, step),
             )
             _check_finite(float(bits), name, step)
@@ -200,6 +207,56 @@ class Climber:
             steps=step,
             is_stopped_early=step < self.steps,
             history=tuple(history),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Guide:
+    """The surrogate of the design that an ascent is at: fitted as it moves, if it has to be.
+
+    The one that leads goes on from its last fit. The one that judges is always fitted from the
+    start, to what would be built: a density that has learnt longer says fewer bits of the same
+    design, and a design must not be thought worse for that.
+    """
+
+    climber: Climber
+    train: np.ndarray
+    seed: list[int]
+    _led: Any = None
+    _led_at: int = -1
+
+    def leader(self, values: Values, *, step: int, progress: float) -> Surrogate:
+        """Return the surrogate to follow from a design, at this share of its annealing."""
+        family = self.climber.surrogate
+        if not isinstance(family, RefittedSurrogate):
+            return family
+        if self._led is None or (step % family.every == 0 and step != self._led_at):
+            twin = self.climber.twin.with_values(values)
+            if isinstance(twin, AnnealedTwin):
+                twin = twin.annealed(progress)
+            self._led, self._led_at = self._fitted(family, twin, step=step, last=self._led), step
+        return self._led.surrogate
+
+    def judge(self, values: Values, *, step: int) -> Surrogate:
+        """Return the surrogate to judge a design by, as it would be built."""
+        family = self.climber.surrogate
+        if not isinstance(family, RefittedSurrogate):
+            return family
+        fit = self._fitted(family, built(self.climber.twin, values), step=step, last=None)
+        if not isinstance(self.climber.twin, AnnealedTwin):
+            self._led, self._led_at = fit, step
+        return fit.surrogate
+
+    def _fitted(self, family: RefittedSurrogate, twin: Any, *, step: int, last: Any) -> Any:
+        seed = [*self.seed, step, last is None]
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        objects = self.train[np.sort(order[: family.objects])]
+        return family.fitted(
+            expected_electrons(twin, objects),
+            self.climber.noise,
+            patch=self.climber.patch,
+            seed=seed,
+            last=last,
         )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +22,10 @@ from estimation.errors import (
     NotFinite,
     TooFewObjects,
 )
-from estimation.ideal.ascent import Ascent, Climber, Progress, in_float64
-from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin, Surrogate
+from estimation.ideal.ascent import Ascent, Climber, Guide, Progress, in_float64
+from estimation.ideal.autoregressive import AutoregressiveSurrogate
+from estimation.ideal.forward import built, expected_electrons
+from estimation.ideal.protocol import DifferentiableTwin, RefittedSurrogate, Surrogate
 from estimation.ideal.surrogates import GaussianSurrogate, StationarySurrogate
 from estimation.information import InformationEstimate, estimate_information
 from estimation.noise import SimulatedNoise
@@ -32,11 +33,11 @@ from estimation.noise import SimulatedNoise
 SHARES = (0.5, 0.2, 0.3)
 """Of the objects: for the ascent, for choices, for the report."""
 
-_SURROGATES: Mapping[str, Callable[[], Surrogate]] = {
+_SURROGATES: Mapping[str, Callable[[], Surrogate | RefittedSurrogate]] = {
     "gaussian": GaussianSurrogate,
     "stationary": StationarySurrogate,
+    "autoregressive": AutoregressiveSurrogate,
 }
-_BYTES_AT_ONCE = 2**23  # a convolution holds some five times as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def maximise_information(
     noise: SimulatedNoise,
     *,
     seed: int,
-    surrogate: str | Surrogate = "gaussian",
+    surrogate: str | Surrogate | RefittedSurrogate = "gaussian",
     hand_made: Mapping[str, Mapping[str, Any]] | None = None,
     random_starts: int = 3,
     hand_made_starts: int = 2,
@@ -130,7 +131,8 @@ def maximise_information(
     seed
         Of splits, batches, starts and noise; the same seed gives the same design.
     surrogate
-        `"gaussian"`, `"stationary"`, or an object such as `LinearGaussian.of(objects)`.
+        `"gaussian"`, `"stationary"`, `"autoregressive"` (fitted anew as the design moves; the one
+        for sparse scenes and for colour), or an object such as `LinearGaussian.of(objects)`.
     hand_made
         Designs by name; by default those that the twin knows.
     random_starts, hand_made_starts
@@ -161,6 +163,7 @@ def maximise_information(
     Pinkard et al., arXiv 2405.20559 (IDEAL).
     """
     stack = np.asarray(objects)
+    chosen = _surrogate(surrogate)
     parts = _split(stack, seed=seed)
     size = (patch, patch) if isinstance(patch, int | np.integer) else (patch[0], patch[1])
     schedule = optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.1)
@@ -168,12 +171,14 @@ def maximise_information(
         climber = Climber(
             twin=in_float64(twin),
             noise=noise,
-            surrogate=_surrogate(surrogate),
+            surrogate=chosen,
             patch=size,
             optimizer=optax.adam(schedule) if optimizer is None else optimizer,
             batch=batch,
             steps=steps,
-            check_every=check_every,
+            check_every=chosen.check_every
+            if isinstance(chosen, RefittedSurrogate)
+            else check_every,
             patience=patience,
         )
         found = _search(
@@ -196,7 +201,7 @@ def maximise_information(
     return IdealDesign(
         best=best,
         candidates=tuple(candidates),
-        twin=_built(twin, best.values),
+        twin=built(twin, best.values),
         surrogate=climber.surrogate.name,
     )
 
@@ -204,7 +209,7 @@ def maximise_information(
 def _search(
     climber: Climber,
     *,
-    train: Any,
+    train: np.ndarray,
     validation: Any,
     hand_made: Mapping[str, Mapping[str, Any]],
     random_starts: int,
@@ -219,7 +224,8 @@ def _search(
         _Found("given", "given", twin.projected().values(), None),
         *(_Found(name, "hand made", values, None) for name, values in hand_made.items()),
     ]
-    starts = _best_first(found, compiled, validation, key)[: 1 + hand_made_starts]
+    ranked = _best_first(found, climber, compiled, train=train, validation=validation, seed=seed)
+    starts = ranked[: 1 + hand_made_starts]
     for number, start in enumerate([*starts, *_random_starts(twin, random_starts, seed=seed)]):
         ascent = climber.climb(
             start.values,
@@ -254,7 +260,7 @@ class _Scorer:
     seed: int
 
     def candidate(self, found: _Found) -> Candidate:
-        twin = _built(self.twin, found.values)
+        twin = built(self.twin, found.values)
         values = {name: np.asarray(value) for name, value in twin.values().items()}
         try:
             choice, report = (self._estimate(twin, part, k) for k, part in enumerate(self.parts))
@@ -292,29 +298,6 @@ class _Scorer:
         )
 
 
-def expected_electrons(twin: DifferentiableTwin, objects: np.ndarray) -> np.ndarray:
-    """Return what the twin expects of many objects, float64, in pieces that fit into memory."""
-    piece = max(1, _BYTES_AT_ONCE // (8 * int(np.prod(objects.shape[1:]))))
-    with jax.enable_x64(True):
-        parts = [
-            np.asarray(_look(twin, jnp.asarray(objects[first : first + piece], jnp.float64)))
-            for first in range(0, len(objects), piece)
-        ]
-    return np.concatenate(parts).astype(np.float64)
-
-
-@eqx.filter_jit
-def _look(twin: Any, objects: Any) -> Any:
-    """Let the twin be an argument, so that designs of one twin share a compilation."""
-    return twin(objects)
-
-
-def _built(twin: DifferentiableTwin, values: Mapping[str, Any]) -> Any:
-    made = twin.with_values(values)
-    made = made.annealed(1.0) if isinstance(made, AnnealedTwin) else made
-    return made.projected()
-
-
 def _split(objects: np.ndarray, *, seed: int) -> tuple[np.ndarray, ...]:
     order = np.random.default_rng([seed, 3]).permutation(len(objects))
     ends = np.round(np.cumsum(SHARES) * len(objects)).astype(int)
@@ -327,7 +310,7 @@ def _split(objects: np.ndarray, *, seed: int) -> tuple[np.ndarray, ...]:
     return parts
 
 
-def _surrogate(given: str | Surrogate) -> Surrogate:
+def _surrogate(given: str | Surrogate | RefittedSurrogate) -> Surrogate | RefittedSurrogate:
     if not isinstance(given, str):
         return given
     if given not in _SURROGATES:
@@ -338,13 +321,21 @@ def _surrogate(given: str | Surrogate) -> Surrogate:
 
 
 def _best_first(
-    found: list[_Found], compiled: tuple[Any, Any], validation: Any, key: Any
+    found: list[_Found],
+    climber: Climber,
+    compiled: tuple[Any, Any],
+    *,
+    train: np.ndarray,
+    validation: Any,
+    seed: int,
 ) -> list[_Found]:
     """Return the given design, then the hand-made ones, the most informative first."""
+    key = jax.random.key(seed)
 
     def bits(design: _Found) -> float:
         values = {n: jnp.asarray(v, jnp.float64) for n, v in design.values.items()}
-        return float(compiled[1](values, validation, key))
+        judge = Guide(climber=climber, train=train, seed=[seed, 11]).judge(values, step=0)
+        return float(compiled[1](judge, values, validation, key))
 
     given, *others = found
     return [given, *sorted(others, key=lambda design: -bits(design))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Float
 
 from estimation.noise import SimulatedNoise
 
@@ -74,8 +75,7 @@ class Surrogate(Protocol):
     """A differentiable stand-in for H(Y) while a design is sought; it need not be the best bound.
 
     A surrogate that needs samples draws fresh noise from `key`; one that knows the noise's variance
-    averages over it exactly and leaves `key` alone. An autoregressive density would be fitted to
-    samples of the present design every so many steps and be frozen in between.
+    averages over it exactly and leaves `key` alone. Those with arrays are pytrees (`eqx.Module`).
     """
 
     @property
@@ -87,4 +87,53 @@ class Surrogate(Protocol):
         self, forward: Forward, objects: Any, noise: SimulatedNoise, *, patch: Patch, key: Any
     ) -> Any:
         """Return a bound on H(Y) of patches of the measurements of `objects`, nats per value."""
+        ...
+
+
+class Fit(Protocol):
+    """What a fit leaves: a surrogate of one design."""
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The stand-in, frozen."""
+        ...
+
+
+@runtime_checkable
+class RefittedSurrogate(Protocol):
+    """A family of surrogates, each fitted to the measurements of one design and frozen until later.
+
+    Fits of equal sizes are pytrees of equal structure, so that a step is compiled once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word under which designs report it."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Steps of an ascent between two fits."""
+        ...
+
+    @property
+    def check_every(self) -> int:
+        """Steps between two validations; each takes a fit from the start."""
+        ...
+
+    @property
+    def objects(self) -> int:
+        """Objects that one fit sees, at most."""
+        ...
+
+    def fitted(
+        self,
+        electrons: Float[np.ndarray, "objects shots height width"],
+        noise: SimulatedNoise,
+        *,
+        patch: Patch,
+        seed: list[int],
+        last: Any = None,
+    ) -> Fit:
+        """Fit to a design with these expected photo-electrons, from `last` if there is one."""
         ...

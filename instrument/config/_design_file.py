@@ -39,10 +39,11 @@ class GradientSearch(Section):
     """How the gradient is followed.
 
     `rate` is the step in shares of each parameter's range; `linear` takes the covariance of the
-    images of an affine twin in closed form, from all objects at once.
+    images of an affine twin in closed form, from all objects at once; `autoregressive` is slower,
+    and right on sparse scenes and colour.
     """
 
-    surrogate: Literal["gaussian", "stationary", "linear"] = "gaussian"
+    surrogate: Literal["gaussian", "stationary", "linear", "autoregressive"] = "gaussian"
     steps: int = Field(default=200, ge=1, le=100_000)
     rate: Finite = Field(default=0.02, gt=0, le=1)
     batch: int = Field(default=256, ge=2, le=100_000)
