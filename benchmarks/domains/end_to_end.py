@@ -42,6 +42,7 @@ class Study:
     fixed: Mapping[str, Any]
     folder: Path
     is_quick: bool
+    methods: tuple[str, ...]
 
     def run(self, kind: str, name: str, *, start: str, method: str = "", **more: Any) -> Any:
         """Return what a design process found, from the disk if it has been run."""
@@ -89,7 +90,6 @@ def one_problem(study: Study, name: str) -> dict[str, Any]:
     if study.is_quick:
         randoms = randoms[:1]
     first = {r: study.judge(now, r, now.start(r)) for r in randoms}
-    by_decoder = max(hand_made, key=lambda h: now.gain(hand_made[h]["neural_validation"]))
 
     def designed(label: str, runs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -107,27 +107,27 @@ def one_problem(study: Study, name: str) -> dict[str, Any]:
         "random": first,
         "end_to_end": designed(
             "end to end",
-            {s: study.run("end_to_end", name, start=s) for s in [*randoms, by_decoder]},
+            {s: study.run("end_to_end", name, start=s) for s in randoms},
         ),
         "ideal": {},
         "ideal_scores_of_hand_made": {},
     }
-    for method in fixed["ideal"]:
-        scores = study.run("score", name, start=randoms[0], method=method)["candidates"]
-        known = {
-            h: scores[f"hand made: {h}"]["choice_bits"]
-            for h in hand_made
-            if scores[f"hand made: {h}"]["choice_bits"] is not None
-        }
-        starts = [*randoms, max(known, key=lambda h, known=known: known[h])]
-        results["ideal_scores_of_hand_made"][method] = known
+    for method in study.methods:
+        settings = fixed["ideal"][method]
+        starts = randoms[: settings["starts"][name]]
+        if settings["is_hand_made_a_start"]:
+            found = study.run("score", name, start=randoms[0], method=method)["candidates"]
+            scores = {h: found[f"hand made: {h}"]["choice_bits"] for h in hand_made}
+            known = {h: bits for h, bits in scores.items() if bits is not None}
+            starts = [*starts, max(known, key=lambda h, known=known: known[h])]
+            results["ideal_scores_of_hand_made"][method] = known
         results["ideal"][method] = designed(
             f"ideal {method}",
             {s: study.run("ideal", name, start=s, method=method) for s in starts},
         )
     kept = ("cost", "step_cpu_s", "decoder_parameters", "frame", "load_average")
     results["unet"] = {}
-    for batch in fixed["unet"]["batches"]:
+    for batch in fixed["unet"]["batches"][name]:
         large = study.run("unet", name, start=randoms[0], batch=batch)
         results["unet"][f"batch {batch}"] = {key: large[key] for key in kept}
     return results
@@ -138,12 +138,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one start, other seeds, no record")
     parser.add_argument("--folder", type=Path, help="where finished runs are kept")
     parser.add_argument("--problem", help="only this one, no record")
+    parser.add_argument("--methods", nargs="*", help="only these surrogates of IDEAL")
     asked = parser.parse_args()
     fixed = protocol("end_to_end", is_quick=asked.quick)
     default = Path(tempfile.gettempdir()) / f"infoloop-end-to-end{'-quick' * asked.quick}"
     folder = asked.folder or default
     folder.mkdir(parents=True, exist_ok=True)
-    study = Study(fixed, folder, asked.quick)
+    study = Study(fixed, folder, asked.quick, tuple(asked.methods or fixed["ideal"]))
     names = [asked.problem] if asked.problem else list(fixed["problems"])
     problems = {name: one_problem(study, name) for name in names}
     short = {name: summary(found, fixed) for name, found in problems.items()}

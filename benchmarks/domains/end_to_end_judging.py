@@ -18,10 +18,10 @@ def judged(
 ) -> dict[str, float]:
     """Return the quality of a design by the linear and by the neural decoder.
 
-    On validation objects (by which a person would choose) and on test objects (which are reported);
-    all designs of a problem see the same objects and the same seeds.
+    Under `"validation"` and `"test"` stands the decoder that is better on validation objects. All
+    designs of a problem see the same objects and the same seeds.
     """
-    settings, seeds = fixed["settings"], fixed["seeds"]
+    seeds = fixed["seeds"]
     twin = hardened(now.twin, values)
     rng = np.random.default_rng(seeds["noise"])
     seen: dict[str, np.ndarray] = {}
@@ -41,7 +41,7 @@ def judged(
         seen["train"][:fitted],
         wanted["train"][:fitted],
         validation=held_out["validation"],
-        ridges=settings["lmmse"]["ridges"],
+        ridges=fixed["settings"]["lmmse"]["ridges"],
     )
 
     def draw(chosen: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -55,11 +55,13 @@ def judged(
         outputs=wanted["train"].shape[1],
         is_classifier=False,
         base=linear,
-        settings=settings["neural"],
+        settings=fixed["judge"],
         seed=seeds["neural"],
     )
-    return {
+    qualities = {
         f"{decoder}_{part}": round(now.quality(decode(y) - target, target), 4)
         for part, (y, target) in held_out.items()
         for decoder, decode in {"lmmse": linear, "neural": neural}.items()
     }
+    better = max(("lmmse", "neural"), key=lambda d: now.gain(qualities[f"{d}_validation"]))
+    return {**qualities, **{part: qualities[f"{better}_{part}"] for part in held_out}}

@@ -22,7 +22,17 @@ from benchmarks.domains.end_to_end_problems import Problem, problem, read_object
 from benchmarks.domains.end_to_end_training import SmallDecoder, train_jointly
 from benchmarks.domains.end_to_end_unet import UNet
 from benchmarks.side_meter import Meter
-from estimation.ideal import LinearGaussian, LinearStationary, Progress, maximise_information
+from drivers.virtual.twins import Colour
+from drivers.virtual.twins.colour import PERIOD
+from estimation import AutoregressiveMixture
+from estimation.density import Geometry
+from estimation.ideal import (
+    AutoregressiveSurrogate,
+    LinearGaussian,
+    LinearStationary,
+    Progress,
+    maximise_information,
+)
 
 ONE_THREAD = {
     "JAX_PLATFORMS": "cpu",
@@ -92,6 +102,7 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     twin = now.twin.with_values(now.start(job["start"]))
     is_score = job["kind"] == "score"
     steps = 0 if is_score else settings["steps"][job["problem"]]
+    surrogate = settings["surrogate"][job["problem"]]
     began, curve = time.process_time(), list[tuple[int, float, float]]()
 
     def watch(progress: Progress) -> None:
@@ -100,13 +111,13 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     found = meter.timed(
         "design",
         lambda: maximise_information(
-            twin, objects[: settings["objects"]], now.noise,
-            seed=job["seed"], surrogate=_surrogate(settings["surrogate"], job["problem"], objects),
+            twin, objects[: settings["objects"][job["problem"]]], now.noise,
+            seed=job["seed"], surrogate=_surrogate(surrogate, now, objects),
             hand_made=None if is_score else {}, random_starts=0, hand_made_starts=0,
             steps=steps, rate=settings["rate"], batch=settings["batch"],
             check_every=settings["check_every"], patience=settings["patience"],
-            patch=fixed["problems"][job["problem"]]["patch"], density=settings["density"],
-            watch=watch,
+            patch=fixed["problems"][job["problem"]]["patch"],
+            density=_density(settings["density"], now), watch=watch,
         ),
     )  # fmt: skip
     return {
@@ -125,14 +136,32 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     }
 
 
-def _surrogate(chosen: Mapping[str, Any], name: str, objects: Any) -> Any:
-    kind = chosen[name]
-    match kind["kind"]:
-        case "linear":
-            return LinearGaussian.of(objects, rank=kind["rank"])
-        case "linear stationary":
+def _surrogate(chosen: Mapping[str, Any], now: Problem, objects: Any) -> Any:
+    match chosen:
+        case {"kind": "linear", "rank": rank}:
+            return LinearGaussian.of(objects, rank=rank)
+        case {"kind": "linear stationary"}:
             return LinearStationary.of(objects)
-    return kind["kind"]
+        case {"kind": "autoregressive", "family": family, **more}:
+            more.pop("kind", None)
+            return AutoregressiveSurrogate(family=_family(family, now), **more)
+    raise ValueError(f"{chosen!r} is no surrogate of this protocol")
+
+
+def _density(chosen: Any, now: Problem) -> Any:
+    return chosen if isinstance(chosen, str) else _family(chosen, now)
+
+
+def _family(settings: Mapping[str, Any], now: Problem) -> AutoregressiveMixture:
+    """Return a density; of a mosaic it is told each pixel's place in the tile, not the filter.
+
+    The places stay as they are while the filters change.
+    """
+    geometry = None
+    if isinstance(now.twin, Colour):
+        place = np.arange(now.twin.side) % PERIOD
+        geometry = Geometry(classes=PERIOD * place[:, None] + place)
+    return AutoregressiveMixture(**settings, geometry=geometry)
 
 
 def _measured(now: Problem, objects: Any) -> tuple[int, int, int]:

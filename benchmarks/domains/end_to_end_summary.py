@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 Runs = Mapping[str, Mapping[str, Any]]
-QUALITY = "neural_test"
+QUALITY = "test"
 
 
 def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,15 +22,10 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
     acceptance = fixed["acceptance"]
     best_hand_made = _best(found["hand_made"], sign)
     end_to_end = found["end_to_end"]
-    from_random = {s: run for s, run in end_to_end.items() if s.startswith("random ")}
-    rivals = {
-        "end_to_end": _best(end_to_end, sign),
-        "end_to_end_from_random": _best(from_random, sign),
-        "hand_made": best_hand_made,
-    }
+    rivals = {"end_to_end": _best(end_to_end, sign), "hand_made": best_hand_made}
     short: dict[str, Any] = {
         "metric": found["metric"],
-        "best": {**{name: _named(best) for name, best in rivals.items()}},
+        "best": {name: list(best) for name, best in rivals.items()},
         "random_mean": round(float(np.mean([r[QUALITY] for r in found["random"].values()])), 4),
         "end_to_end_chosen": min(end_to_end, key=lambda s: end_to_end[s]["curve"][-1][1]),
         "end_to_end_cost": _cost(end_to_end),
@@ -41,13 +36,15 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
         best = _best(runs, sign)
         candidates = {**runs, **{f"hand made {h}": r for h, r in found["hand_made"].items()}}
         bits = {start: _choice_bits(run) for start, run in runs.items()}
-        known = found["ideal_scores_of_hand_made"][method]
+        known = found["ideal_scores_of_hand_made"].get(method, {})
         bits |= {f"hand made {h}": known[h] for h in known}
         chosen = max(bits, key=lambda name, bits=bits: bits[name])
         margins = {name: _margin(best[1], rival[1], sign) for name, rival in rivals.items()}
+        from_random = _best({s: r for s, r in runs.items() if s.startswith("random ")}, sign)
         cost = _cost(runs)
         short["ideal"][method] = {
-            "best": _named(best),
+            "best": list(best),
+            "best_from_random": list(from_random),
             "chosen": [chosen, candidates[chosen][QUALITY]],
             "cost": cost,
             "margin_of_best": margins,
@@ -55,6 +52,7 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
                 name: _margin(candidates[chosen][QUALITY], rival[1], sign)
                 for name, rival in rivals.items()
             },
+            "margin_from_random_alone": _margin(from_random[1], rivals["end_to_end"][1], sign),
             "is_level_with_end_to_end": margins["end_to_end"] >= -tolerance,
             "is_level_with_hand_made": margins["hand_made"] >= -tolerance,
             "cost_over_end_to_end": {
@@ -101,10 +99,6 @@ def _cost(runs: Runs) -> dict[str, float]:
 def _best(rows: Runs, sign: float) -> tuple[str, float]:
     name = max(rows, key=lambda n: sign * rows[n][QUALITY])
     return name, rows[name][QUALITY]
-
-
-def _named(best: tuple[str, float]) -> list[Any]:
-    return [best[0], best[1]]
 
 
 def _choice_bits(run: Mapping[str, Any]) -> float:

@@ -131,6 +131,7 @@ def train_jointly(
             (values, network), scenes, wanted, progress, key
         )
         uphill = {name: ranges[name] * slope for name, slope in design_slopes.items()}
+        moves: Any
         moves, design_state = rates["design"].update(uphill, states["design"])
         moved = {name: values[name] + ranges[name] * moves[name] for name in values}
         updates, decoder_state = rates["decoder"].update(slopes, states["decoder"])
