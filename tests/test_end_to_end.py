@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -51,35 +52,37 @@ def test_quality_by_hand():
 
 
 def test_joint_training_sharpens_a_blurred_lens():
-    twin = Lensless([[0.0, 0.0]], field=10, side=10, reach_px=2.0, electrons=1000)
+    twin = Lensless([[0.0, 0.0]], field=8, side=8, reach_px=2.0, electrons=1000)
     noise = SensorNoise(gain=1.0, offset=100.0, read_noise=1.5, bit_depth=16)
-    now = Problem(name="toy", twin=twin, noise=noise, target_side=6, metric="psnr_db")
-    objects = beads(600, 10, fill=0.3, rng=np.random.default_rng(0)).astype(np.float32)
+    now = Problem(name="toy", twin=twin, noise=noise, target_side=8, metric="psnr_db")
+    objects = beads(1200, 8, fill=0.3, rng=np.random.default_rng(0)).astype(np.float32)
     start = {"positions_px": np.zeros((1, 2)), "weights": np.ones(1), "sigma_px": np.full(1, 1.6)}
     settings = {
-        "batch": 64, "validation": 64, "check_every": 50, "design_rate": 0.02, "decoder_rate": 3e-3,
+        "batch": 64, "validation": 64, "check_every": 75, "design_rate": 0.01, "decoder_rate": 1e-2,
     }  # fmt: skip
     joint = train_jointly(
         now,
-        SmallDecoder(100, 36, hidden=32, key=jax.random.key(0)),
+        SmallDecoder(64, 64, hidden=32, key=jax.random.key(0)),
         start,
         objects=objects,
         settings=settings,
-        steps=100,
+        steps=150,
         seed=0,
     )
-    assert joint.values["sigma_px"][0] < 1.3
-    assert [row[0] for row in joint.curve] == [0, 50, 100]
+    assert joint.values["sigma_px"][0] < 1.0
+    assert [row[0] for row in joint.curve] == [0, 75, 150]
     assert joint.curve[-1][1] < 0.7 * joint.curve[0][1]
 
 
 def test_the_large_decoder_has_millions_of_parameters_and_keeps_the_frame():
     widths = protocol("end_to_end")["unet"]["widths"]
-    made = jax.eval_shape(lambda: UNet(2, 3, widths=widths, key=jax.random.key(0)))
-    assert 2e6 < made.parameters < 1e7
+    made = eqx.filter_eval_shape(lambda: UNet(2, 3, widths=widths, key=jax.random.key(0)))
+    sizes = [x.size for x in jax.tree.leaves(made) if isinstance(x, jax.ShapeDtypeStruct)]
+    assert 2e6 < sum(sizes) < 1e7
     small = UNet(2, 3, widths=[8, 16], key=jax.random.key(0))
     frames = jax.random.normal(jax.random.key(1), (2, 2, 8, 8))
-    assert small(frames).shape == (2, 3 * 64)
+    assert jax.eval_shape(small, frames).shape == (2, 3 * 64)
+    assert small.parameters == 6643
 
 
 def test_a_curve_has_converged_where_it_stays():
@@ -101,7 +104,7 @@ def test_margins_have_the_sign_of_what_is_better(metric, ideal, rival, margin, i
         "metric": metric,
         "hand_made": {"bayer": {"test": rival}},
         "random": {"random 1": {"test": rival}},
-        "end_to_end": {"random 1": {**run, "test": rival}},
+        "end_to_end": {"random 1": {**run, "test": rival, "own_error_over_fresh": 1.5}},
         "ideal": {"gaussian": {"random 1": {**run, "test": ideal, "candidates": chosen}}},
         "ideal_scores_of_hand_made": {"gaussian": {"bayer": 4.0}},
         "unet": {"batch 8": {"cost": cost, "step_cpu_s": 0.4}},

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.domains.common import protocol
-from benchmarks.domains.end_to_end_judging import judged
+from benchmarks.domains.end_to_end_judging import judged, own_over_fresh
 from benchmarks.domains.end_to_end_problems import (
     Problem,
     described,
@@ -43,11 +43,16 @@ class Study:
     folder: Path
     is_quick: bool
     methods: tuple[str, ...]
+    is_as_it_is: bool
+    missing: list[str]
 
     def run(self, kind: str, name: str, *, start: str, method: str = "", **more: Any) -> Any:
-        """Return what a design process found, from the disk if it has been run."""
+        """Return what a design process found, from the disk if it has been run; maybe `None`."""
         words = [kind, method, name, start, *(f"{k} {v}" for k, v in more.items())]
         path = self.folder / ("-".join(filter(None, words)).replace(" ", "_") + ".json")
+        if not path.exists() and self.is_as_it_is:
+            self.missing.append(path.stem)
+            return None
         if not path.exists():
             job = {
                 "kind": kind,
@@ -91,14 +96,22 @@ def one_problem(study: Study, name: str) -> dict[str, Any]:
         randoms = randoms[:1]
     first = {r: study.judge(now, r, now.start(r)) for r in randoms}
 
+    def ascended(label: str, start: str, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Judge where the gradient led, if the estimator chose the start instead."""
+        if "ascended" not in run or run["ascended"] == run["values"]:
+            return {}
+        return {"ascended": study.judge(now, f"{label} {start} ascended", run["ascended"])}
+
     def designed(label: str, runs: dict[str, Any]) -> dict[str, Any]:
         return {
             start: {
                 **study.judge(now, f"{label} {start}", run["values"]),
+                **ascended(label, start, run),
                 **{k: run[k] for k in ("cost", "curve", "load_average")},
                 **{k: run[k] for k in ("step_cpu_s", "candidates", "chosen") if k in run},
             }
             for start, run in runs.items()
+            if run is not None
         }
 
     results: dict[str, Any] = {
@@ -112,24 +125,32 @@ def one_problem(study: Study, name: str) -> dict[str, Any]:
         "ideal": {},
         "ideal_scores_of_hand_made": {},
     }
+    for run in results["end_to_end"].values():
+        run["own_error_over_fresh"] = own_over_fresh(
+            now, run["curve"][-1][1], run["validation"], folder=study.folder, fixed=fixed
+        )
     for method in study.methods:
         settings = fixed["ideal"][method]
         starts = randoms[: settings["starts"][name]]
         if settings["is_hand_made_a_start"]:
-            found = study.run("score", name, start=randoms[0], method=method)["candidates"]
-            scores = {h: found[f"hand made: {h}"]["choice_bits"] for h in hand_made}
-            known = {h: bits for h, bits in scores.items() if bits is not None}
-            starts = [*starts, max(known, key=lambda h, known=known: known[h])]
+            scored = study.run("score", name, start=randoms[0], method=method)
+            scores = scored["candidates"] if scored else {}
+            bits = {h: scores.get(f"hand made: {h}", {}).get("choice_bits") for h in hand_made}
+            known = {h: b for h, b in bits.items() if b is not None}
             results["ideal_scores_of_hand_made"][method] = known
-        results["ideal"][method] = designed(
+            starts += sorted(known, key=lambda h, known=known: -known[h])[:1]
+        ascents = designed(
             f"ideal {method}",
             {s: study.run("ideal", name, start=s, method=method) for s in starts},
         )
+        if ascents:
+            results["ideal"][method] = ascents
     kept = ("cost", "step_cpu_s", "decoder_parameters", "frame", "load_average")
     results["unet"] = {}
     for batch in fixed["unet"]["batches"][name]:
         large = study.run("unet", name, start=randoms[0], batch=batch)
-        results["unet"][f"batch {batch}"] = {key: large[key] for key in kept}
+        if large is not None:
+            results["unet"][f"batch {batch}"] = {key: large[key] for key in kept}
     return results
 
 
@@ -139,19 +160,22 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where finished runs are kept")
     parser.add_argument("--problem", help="only this one, no record")
     parser.add_argument("--methods", nargs="*", help="only these surrogates of IDEAL")
+    parser.add_argument("--as-it-is", action="store_true", help="what is finished, no new runs")
     asked = parser.parse_args()
     fixed = protocol("end_to_end", is_quick=asked.quick)
     default = Path(tempfile.gettempdir()) / f"infoloop-end-to-end{'-quick' * asked.quick}"
     folder = asked.folder or default
     folder.mkdir(parents=True, exist_ok=True)
-    study = Study(fixed, folder, asked.quick, tuple(asked.methods or fixed["ideal"]))
+    methods = tuple(asked.methods or fixed["ideal"])
+    study = Study(fixed, folder, asked.quick, methods, asked.as_it_is, [])
     names = [asked.problem] if asked.problem else list(fixed["problems"])
     problems = {name: one_problem(study, name) for name in names}
     short = {name: summary(found, fixed) for name, found in problems.items()}
     print(json.dumps(short, indent=1))
     if not asked.quick and not asked.problem:
         kept = {key: value for key, value in fixed.items() if key != "settings"}
-        print(save("domain_end_to_end", {"protocol": kept, "summary": short, "runs": problems}))
+        document = {"protocol": kept, "summary": short, "runs": problems, "not_run": study.missing}
+        print(save("domain_end_to_end", document))
     return 0
 
 

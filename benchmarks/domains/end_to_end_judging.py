@@ -65,3 +65,25 @@ def judged(
     }
     better = max(("lmmse", "neural"), key=lambda d: now.gain(qualities[f"{d}_validation"]))
     return {**qualities, **{part: qualities[f"{better}_{part}"] for part in held_out}}
+
+
+def own_over_fresh(
+    now: Problem,
+    own_error: float,
+    validation_quality: float,
+    *,
+    folder: Path,
+    fixed: Mapping[str, Any],
+) -> float:
+    """Return how much worse end-to-end's own decoder is than the fresh one, in squared error.
+
+    1 where joint training ends with a decoder as good as the design allows; `own_error` is in units
+    of the targets' variance, as `train_jointly` tells it.
+    """
+    objects = read_objects(folder, now.name, "train")
+    held_out = now.target(objects[-fixed["validation"] :])
+    if now.metric == "psnr_db":
+        fresh = held_out.max(axis=1).mean() ** 2 * 10.0 ** (-validation_quality / 10.0)
+    else:
+        fresh = validation_quality**2 * float(np.mean(held_out**2))
+    return round(float(own_error * now.target(objects[:1000]).var() / fresh), 3)

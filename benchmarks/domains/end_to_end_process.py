@@ -120,8 +120,10 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
             density=_density(settings["density"], now), watch=watch,
         ),
     )  # fmt: skip
+    ascended = next((c for c in found.candidates if c.origin == "gradient"), found.best)
     return {
         "values": _listed(found.best.values),
+        "ascended": _listed(ascended.values),
         "chosen": [found.best.origin, found.best.name],
         "surrogate": found.surrogate,
         "curve": curve,

@@ -16,7 +16,8 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
 
     "best" is the best start by the fresh neural decoder on test objects; "chosen" is the one that a
     method would hand over: end-to-end by its own error, IDEAL by its own bits, hand-made designs
-    included.
+    included. Of an ascent IDEAL hands over its end or its start, whichever has more bits;
+    "best_ascent" is of the ends alone.
     """
     sign = 1.0 if found["metric"] == "psnr_db" else -1.0
     acceptance = fixed["acceptance"]
@@ -29,6 +30,9 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
         "random_mean": round(float(np.mean([r[QUALITY] for r in found["random"].values()])), 4),
         "end_to_end_chosen": min(end_to_end, key=lambda s: end_to_end[s]["curve"][-1][1]),
         "end_to_end_cost": _cost(end_to_end),
+        "end_to_end_own_error_over_fresh": [
+            run["own_error_over_fresh"] for run in end_to_end.values()
+        ],
         "ideal": {},
     }
     tolerance = acceptance["psnr_db" if sign > 0 else "nrmse_share"]
@@ -40,11 +44,15 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
         bits |= {f"hand made {h}": known[h] for h in known}
         chosen = max(bits, key=lambda name, bits=bits: bits[name])
         margins = {name: _margin(best[1], rival[1], sign) for name, rival in rivals.items()}
-        from_random = _best({s: r for s, r in runs.items() if s.startswith("random ")}, sign)
+        random = {s: r for s, r in runs.items() if s.startswith("random ")}
+        from_random = _best(random, sign)
+        ends = {s: run.get("ascended", run) for s, run in random.items()}
         cost = _cost(runs)
         short["ideal"][method] = {
             "best": list(best),
             "best_from_random": list(from_random),
+            "best_ascent_from_random": list(_best(ends, sign)),
+            "starts_preferred_to_ascents": sum("ascended" in run for run in runs.values()),
             "chosen": [chosen, candidates[chosen][QUALITY]],
             "cost": cost,
             "margin_of_best": margins,
