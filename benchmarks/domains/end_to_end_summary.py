@@ -73,10 +73,11 @@ def summary(found: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any
 
 
 def converged_step(curve: list[list[float]], *, share: float = 0.01) -> int:
-    """Return the first step from which an error stays within a share of its least value."""
+    """Return the first step from which an error stays within a share of its least value, or all."""
     least = min(row[1] for row in curve)
     late = [row[0] for row in curve if row[1] > least * (1 + share)]
-    return int(min(row[0] for row in curve if row[0] > max(late, default=-1)))
+    stays = (row[0] for row in curve if row[0] > max(late, default=-1))
+    return int(min(stays, default=curve[-1][0]))
 
 
 def _over_unet(found: Mapping[str, Any], cost: Mapping[str, float]) -> dict[str, Any]:
