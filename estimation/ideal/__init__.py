@@ -9,6 +9,7 @@ the independent estimator, `estimate_information`, on objects that the ascent ha
 from estimation.ideal.ascent import Ascent, Progress
 from estimation.ideal.autoregressive import AutoregressiveSurrogate
 from estimation.ideal.design import Candidate, IdealDesign, maximise_information
+from estimation.ideal.linear_stationary import LinearStationary
 from estimation.ideal.protocol import (
     AnnealedTwin,
     DifferentiableTwin,
@@ -26,6 +27,7 @@ __all__ = [
     "GaussianSurrogate",
     "IdealDesign",
     "LinearGaussian",
+    "LinearStationary",
     "Progress",
     "RefittedSurrogate",
     "StationarySurrogate",

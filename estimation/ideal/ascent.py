@@ -190,13 +190,13 @@ class Climber:
             if step == self.steps:
                 break
             size = min(self.batch, len(train))
-            objects = train[np.sort(rng.choice(len(train), size=size, replace=False))]
+            chosen = np.sort(rng.choice(len(train), size=size, replace=False))
             progress = step / self.steps
             bits, values, state = take_step(
                 guide.leader(values, step=step, progress=progress),
                 values,
                 state,
-                jnp.asarray(objects),
+                jnp.asarray(train[chosen], jnp.float64),
                 jnp.asarray(progress),
                 jax.random.fold_in(noise_key, step),
             )

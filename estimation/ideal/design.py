@@ -186,7 +186,7 @@ def maximise_information(
         )
         found = _search(
             climber,
-            train=np.asarray(parts[0], np.float64),
+            train=parts[0],
             validation=jnp.asarray(parts[1], jnp.float64),
             hand_made=twin.hand_made() if hand_made is None else hand_made,
             random_starts=random_starts,

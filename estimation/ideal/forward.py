@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from estimation.errors import InvalidMeasurements
 from estimation.ideal.protocol import AnnealedTwin, DifferentiableTwin
 
-_BYTES_AT_ONCE = 2**26
+_BYTES_AT_ONCE = 2**23  # of objects; a convolution holds some five times as much
 
 
 def built(twin: DifferentiableTwin, values: Mapping[str, Any]) -> DifferentiableTwin:

@@ -19,13 +19,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
+from scipy.linalg import eigh
 
 from estimation.errors import EstimationError
 from estimation.ideal.protocol import Forward, Patch
 from estimation.noise import SimulatedNoise
 
 _LOG_2_PI_E = float(np.log(2.0 * np.pi * np.e))
+_AT_ONCE = 256  # objects: a memory-mapped array stays on the disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +90,7 @@ class StationarySurrogate:
         mean, variance = noise.moments_at(forward(objects))
         waves = jnp.fft.fft2(mean - mean.mean(axis=0), norm="ortho")
         spectrum = jnp.einsum("nsyx,ntyx->yxst", waves, waves.conj()) / (len(waves) - 1.0)
-        shot_noise = jnp.sqrt(variance.mean(axis=(0, 2, 3)))
-        whitened = spectrum / (shot_noise[:, None] * shot_noise)
-        shots = whitened.shape[-1]
-        if shots == 1:
-            log_det = jnp.log1p(whitened[..., 0, 0].real)
-        else:
-            factor = jnp.linalg.cholesky(whitened + jnp.eye(shots))
-            diagonal = jnp.diagonal(factor, axis1=-2, axis2=-1).real
-            log_det = 2.0 * jnp.log(diagonal).sum(axis=-1)
-        return 0.5 * _LOG_2_PI_E + jnp.log(shot_noise).mean() + 0.5 * log_det.mean() / shots
+        return stationary_nats(spectrum, variance.mean(axis=(0, 2, 3)))
 
 
 class LinearGaussian(eqx.Module):
@@ -125,13 +118,22 @@ class LinearGaussian(eqx.Module):
         A step costs as much as `rank` images. On cells of 2 x 32 x 32 values 400 of 2000 directions
         give the same bits per pixel within 1e-4.
         """
-        stack = np.asarray(objects, np.float64)
-        mean = stack.mean(axis=0)
-        rows = (stack - mean).reshape(len(stack), -1) / np.sqrt(len(stack) - 1.0)
-        _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
-        kept = slice(None, rank)
-        factor = sizes[kept, None] * directions[kept]
-        return cls(mean=mean, factor=factor.reshape(-1, *mean.shape))
+        count, shape = len(objects), objects.shape[1:]
+        pieces = range(0, count, _AT_ONCE)
+        mean = sum(np.asarray(objects[k : k + _AT_ONCE], np.float64).sum(axis=0) for k in pieces)
+        mean = np.asarray(mean) / count
+        values = mean.size
+        covariance = np.zeros((values, values))
+        for first in pieces:
+            piece = np.asarray(objects[first : first + _AT_ONCE], np.float64) - mean
+            rows = piece.reshape(len(piece), -1)
+            covariance += rows.T @ rows / (count - 1.0)
+        least = 0 if rank is None else max(0, values - rank)
+        powers, directions = eigh(
+            covariance, subset_by_index=[least, values - 1], overwrite_a=True, check_finite=False
+        )
+        factor = (np.sqrt(np.maximum(powers, 0.0)) * directions).T[::-1]
+        return cls(mean=mean, factor=factor.reshape(-1, *shape))
 
     @property
     def name(self) -> str:
@@ -166,6 +168,25 @@ def gaussian_nats(
     factor = jnp.linalg.cholesky(small + jnp.eye(min(rank, d)))
     log_det = 2.0 * jnp.log(jnp.diagonal(factor)).sum() + jnp.log(diagonal).sum()
     return 0.5 * (_LOG_2_PI_E + log_det / d)
+
+
+def stationary_nats(
+    spectrum: Complex[Array, "rows columns shots shots"], variance: Float[Array, " shots"]
+) -> Float[Array, ""]:
+    """Return the entropy rate of a stationary process in white noise, nats per value.
+
+    `spectrum` is that of the noiseless frames, orthonormal; `variance` that of the noise.
+    """
+    shot_noise = jnp.sqrt(variance)
+    whitened = spectrum / (shot_noise[:, None] * shot_noise)
+    shots = whitened.shape[-1]
+    if shots == 1:
+        log_det = jnp.log1p(whitened[..., 0, 0].real)
+    else:
+        factor = jnp.linalg.cholesky(whitened + jnp.eye(shots))
+        diagonal = jnp.diagonal(factor, axis1=-2, axis2=-1).real
+        log_det = 2.0 * jnp.log(diagonal).sum(axis=-1)
+    return 0.5 * _LOG_2_PI_E + jnp.log(shot_noise).mean() + 0.5 * log_det.mean() / shots
 
 
 def cut(
