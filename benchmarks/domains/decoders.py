@@ -16,6 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.special import log_softmax, logsumexp
+
+from estimation.decoder import LowerBound, decoder_lower_bound
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Indices of objects and a generator to noisy measurements (objects, values)."""
@@ -114,3 +117,40 @@ def train_network(
         return given if base is None else base(y) + scale * given
 
     return decode
+
+
+def class_bits(logits: np.ndarray, classes: np.ndarray, *, entropy_bits: float) -> LowerBound:
+    """Return what a classifier proves: entropy of the class less its cross entropy.
+
+    The class is a function of the object, so this bounds I(object; measurement) as well.
+    """
+    log_share = log_softmax(logits, axis=1)[np.arange(len(classes)), classes]
+    return decoder_lower_bound(log_share, object_entropy=entropy_bits)
+
+
+def identification_bits(estimates: np.ndarray, targets: np.ndarray) -> LowerBound:
+    """Return what a decoder proves by telling objects apart, at most log2 of their number.
+
+        I >= E log2 ( q_ii / mean_j q_ij ),    ln q_ij = -|r_ij|^2 / 2 in units of its errors
+
+    A. van den Oord, Y. Li and O. Vinyals, arXiv 1807.03748 (2018); B. Poole et al., ICML 2019. It
+    holds for any q and needs no entropy of the objects, which nobody knows for photographs; it
+    needs objects drawn independently, alike, and not used for the decoder. `q` is normal about the
+    estimate, with the variance of the other half of the objects' errors.
+    """
+    nats = np.empty(len(targets))
+    for half in (0, 1):
+        own, other = slice(half, None, 2), slice(1 - half, None, 2)
+        scale = np.sqrt(np.mean((estimates[other] - targets[other]) ** 2)) + 1e-12
+        seen, asked = estimates[own] / scale, targets[own] / scale
+        squared = (seen**2).sum(axis=1)[:, None] + (asked**2).sum(axis=1)[None] - 2 * seen @ asked.T
+        # pixels' errors are alike: their sum says less than as many independent ones would
+        log_q = -0.5 * squared * _independent_share(estimates[other] - targets[other])
+        nats[own] = np.diag(log_q) - logsumexp(log_q, axis=1) + np.log(len(seen))
+    return decoder_lower_bound(nats, log_prior=0.0)
+
+
+def _independent_share(errors: np.ndarray) -> float:
+    """Return the number of independent errors over that of all, by the covariance's eigenvalues."""
+    covariance = np.atleast_2d(np.cov(errors, rowvar=False))
+    return float(np.trace(covariance) ** 2 / np.sum(covariance**2) / len(covariance))
