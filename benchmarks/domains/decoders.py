@@ -131,26 +131,27 @@ def class_bits(logits: np.ndarray, classes: np.ndarray, *, entropy_bits: float) 
 def identification_bits(estimates: np.ndarray, targets: np.ndarray) -> LowerBound:
     """Return what a decoder proves by telling objects apart, at most log2 of their number.
 
-        I >= E log2 ( q_ii / mean_j q_ij ),    ln q_ij = -|r_ij|^2 / 2 in units of its errors
+        I >= E log2 ( q_ii / mean_j q_ij ),    ln q_ij = -k/2 ln |r_ij|^2
 
     A. van den Oord, Y. Li and O. Vinyals, arXiv 1807.03748 (2018); B. Poole et al., ICML 2019. It
     holds for any q and needs no entropy of the objects, which nobody knows for photographs; it
     needs objects drawn independently, alike, and not used for the decoder. `q` is normal about the
-    estimate, with the variance of the other half of the objects' errors.
+    estimate with a variance that differs from object to object and is integrated out; k is the
+    number of independent errors, found on the other half of the objects.
     """
     nats = np.empty(len(targets))
     for half in (0, 1):
         own, other = slice(half, None, 2), slice(1 - half, None, 2)
-        scale = np.sqrt(np.mean((estimates[other] - targets[other]) ** 2)) + 1e-12
-        seen, asked = estimates[own] / scale, targets[own] / scale
+        seen, asked = estimates[own], targets[own]
         squared = (seen**2).sum(axis=1)[:, None] + (asked**2).sum(axis=1)[None] - 2 * seen @ asked.T
-        # pixels' errors are alike: their sum says less than as many independent ones would
-        log_q = -0.5 * squared * _independent_share(estimates[other] - targets[other])
+        errors = estimates[other] - targets[other]
+        smallest = 1e-3 * np.median((errors**2).sum(axis=1)) + 1e-300
+        log_q = -0.5 * _independent_errors(errors) * np.log(np.maximum(squared, smallest))
         nats[own] = np.diag(log_q) - logsumexp(log_q, axis=1) + np.log(len(seen))
     return decoder_lower_bound(nats, log_prior=0.0)
 
 
-def _independent_share(errors: np.ndarray) -> float:
-    """Return the number of independent errors over that of all, by the covariance's eigenvalues."""
+def _independent_errors(errors: np.ndarray) -> float:
+    """Return the number of errors that are independent, by their covariance's eigenvalues."""
     covariance = np.atleast_2d(np.cov(errors, rowvar=False))
-    return float(np.trace(covariance) ** 2 / np.sum(covariance**2) / len(covariance))
+    return float(np.trace(covariance) ** 2 / np.sum(covariance**2))

@@ -80,16 +80,9 @@ def train_field_decoder(
 ) -> FieldDecoder:
     """Train on fields (objects, side, side) of booleans and fresh noise.
 
-    Parameters
-    ----------
-    draw
-        Indices of objects and a generator to measured electrons (objects, sensor, sensor).
-    linear
-        From flattened electrons to the flattened field.
-    psf
-        Of the design, centred, sum 1, (side, side).
-    in_view
-        Share of each pixel's entropy that the sensor can see at most, (side, side).
+    `draw` gives measured electrons (objects, sensor, sensor); `linear` goes from flattened electrons
+    to the flattened field; `psf` (side, side) is the design's, centred, of sum 1; `in_view`
+    (side, side) is the share of each pixel's entropy that the sensor can see at most.
     """
     rng = np.random.default_rng(seed)
     side = psf.shape[0]

@@ -58,7 +58,7 @@ def main() -> int:
         with seconds() as decode_s:
             bounds = bead_bits(
                 twin, expected, objects > 0, parts=parts, fill=fixed["fill"], fixed=fixed,
-                noise=noise,
+                noise=noise, seeds=fixed["seeds"]["neural"],
             )  # fmt: skip
         values = fixed["side"] ** 2
         view = float(in_view_bits(twin, fixed["fill"], fixed["noise"]["read_noise"]).sum())
