@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import equinox as eqx
@@ -85,20 +86,8 @@ def train_network(
         activation=jax.nn.gelu,
         key=jax.random.key(seed),
     )
-    optimizer = optax.adam(optax.cosine_decay_schedule(settings["rate"], settings["steps"]))
+    optimizer = _optimizer(settings["rate"], settings["steps"])
     state = optimizer.init(eqx.filter(network, eqx.is_inexact_array))
-
-    def loss(network, inputs, wanted):
-        given = jax.vmap(network)(inputs)
-        if is_classifier:
-            return optax.softmax_cross_entropy_with_integer_labels(given, wanted).mean()
-        return jnp.mean((given - wanted) ** 2)
-
-    @eqx.filter_jit
-    def step(network, state, inputs, wanted):
-        slopes = eqx.filter_grad(loss)(network, inputs, wanted)
-        updates, state = optimizer.update(slopes, state)
-        return eqx.apply_updates(network, updates), state
 
     def inputs_of(y: np.ndarray) -> jax.Array:
         return jnp.asarray((y - mean) / spread, jnp.float32)
@@ -110,13 +99,33 @@ def train_network(
         if base is not None:
             wanted = (wanted - base(y)) / scale
         wanted = jnp.asarray(wanted, jnp.int32 if is_classifier else jnp.float32)
-        network, state = step(network, state, inputs_of(y), wanted)
+        network, state = _step(optimizer, network, state, inputs_of(y), wanted)
 
     def decode(y: np.ndarray) -> np.ndarray:
         given = np.asarray(jax.vmap(network)(inputs_of(y)), np.float64)
         return given if base is None else base(y) + scale * given
 
     return decode
+
+
+@cache
+def _optimizer(rate: float, steps: int) -> optax.GradientTransformation:
+    """One object for equal settings, so that steps of many networks share a compilation."""
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def _loss(network: Any, inputs: Any, wanted: Any) -> Any:
+    given = jax.vmap(network)(inputs)
+    if jnp.issubdtype(wanted.dtype, jnp.integer):
+        return optax.softmax_cross_entropy_with_integer_labels(given, wanted).mean()
+    return jnp.mean((given - wanted) ** 2)
+
+
+@eqx.filter_jit
+def _step(optimizer: Any, network: Any, state: Any, inputs: Any, wanted: Any) -> tuple[Any, Any]:
+    slopes = eqx.filter_grad(_loss)(network, inputs, wanted)
+    updates, state = optimizer.update(slopes, state)
+    return eqx.apply_updates(network, updates), state
 
 
 def class_bits(logits: np.ndarray, classes: np.ndarray, *, entropy_bits: float) -> LowerBound:

@@ -80,7 +80,7 @@ def train_field_decoder(
 ) -> FieldDecoder:
     """Train on fields (objects, side, side) of booleans and fresh noise.
 
-    `draw` gives measured electrons (objects, sensor, sensor); `linear` goes from flattened electrons
+    `draw` gives measured electrons (objects, sensor, sensor); `linear` goes from these, flattened,
     to the flattened field; `psf` (side, side) is the design's, centred, of sum 1; `in_view`
     (side, side) is the share of each pixel's entropy that the sensor can see at most.
     """

@@ -241,13 +241,14 @@ def main() -> int:
     quick = arguments(__doc__).quick
     fixed = protocol("lensless", is_quick=quick)
     counts = {name: number // (10 if quick else 1) for name, number in fixed["objects"].items()}
+    fixed["settings"]["neural"]["steps"] = fixed["neural_steps"]
     if quick:
         fixed["settings"]["neural"]["steps"] = fixed["field_decoder"]["steps"] = 20
         fixed["seeds"]["neural"] = fixed["seeds"]["neural"][:2]
     family = AutoregressiveMixture(**{**fixed["density"], **({"steps": 100} if quick else {})})
     ends = np.cumsum(list(counts.values()))
     parts = dict(zip(counts, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    used = np.concatenate([parts["train"], parts["validation"]])
+    used = np.arange(min(fixed["scored"], counts["train"]))
     noise = SensorNoise(**fixed["noise"])
     designs = dict(list(fixed["designs"].items())[-2 if quick else None :])
     tables: dict[str, Any] = {}
