@@ -22,6 +22,7 @@ from estimation import AutoregressiveMixture, SensorNoise, estimate_information
 from estimation.density.geometry import Geometry
 from estimation.ideal.design import expected_electrons
 
+ENTRIES = ("colour", "colour_chroma")
 METRICS = {
     "logdet_error_bits": -1,
     "psnr_lmmse_db": 1,
@@ -182,7 +183,7 @@ def summarise(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     quick = arguments(__doc__).quick
-    for entry in ("colour", "colour_chroma"):
+    for entry in ENTRIES:
         fixed = protocol(entry, is_quick=quick)
         fixed["settings"]["neural"]["steps"] = 20 if quick else fixed["neural_steps"]
         levels = table(fixed, is_quick=quick)

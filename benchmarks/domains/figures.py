@@ -46,7 +46,7 @@ def label(axes: Axes, names: Sequence[str], points: np.ndarray) -> None:
     marks = axes.transData.transform(points)
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
     frame = axes.get_window_extent(renderer)
-    for number in np.argsort(points[:, 1]).tolist():
+    for number in [int(n) for n in np.argsort(points[:, 1])]:
         placed = []
         for distance in DISTANCES_PT:
             for right, up in DIRECTIONS:
