@@ -144,13 +144,13 @@ def lensless_sparse() -> None:
 
 
 def colour() -> None:
-    levels, chroma = result("colour")["photons"], result("colour_chroma")["photons"]
+    levels, chroma = result("colour_photographs")["photons"], result("colour_chroma")["photons"]
 
     def draw(axes: np.ndarray) -> None:
         panel = iter(axes)
         for photons, table in levels.items():
             scatter(
-                next(panel), table["masks"], "bits", "logdet_error_bits",
+                next(panel), table["masks"], "bits", "logdet_moments_bits",
                 title=f"colour, {photons} photons, photographs", x=BITS,
                 y="log-det of the error, bits (less is better)",
             )  # fmt: skip

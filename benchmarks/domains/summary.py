@@ -87,7 +87,10 @@ def _lensless() -> Iterator[tuple[str, str, Rank]]:
 
 
 def _colour() -> Iterator[tuple[str, str, Rank]]:
-    for entry, scenes in {"colour": "photographs", "colour_chroma": "independent chroma"}.items():
+    for entry, scenes in {
+        "colour_photographs": "photographs",
+        "colour_chroma": "independent chroma",
+    }.items():
         for photons, table in result(entry)["photons"].items():
             domain = f"colour, {scenes}, {photons} photons"
             against, gaussian = table["bits_against"], table["gaussian_bits_against"]
@@ -148,7 +151,10 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
         yield f"lensless, {kind}", proof, table["designs"], "decoder_bits", 0.0
     sparse = result("lensless_sparse")["designs"]
     yield "lensless, beads 0.02", "which pixels of the field are lit", sparse, "decoder_bits", 0.0
-    for entry, scenes in {"colour": "photographs", "colour_chroma": "independent chroma"}.items():
+    for entry, scenes in {
+        "colour_photographs": "photographs",
+        "colour_chroma": "independent chroma",
+    }.items():
         for photons, table in result(entry)["photons"].items():
             domain = f"colour, {scenes}, {photons} photons"
             yield domain, which, table["masks"], "decoder_bits", 0.0
