@@ -99,7 +99,7 @@ BITS = "bits a measurement"
 
 
 def lensless() -> None:
-    kinds = result("lensless")["kinds"]
+    kinds = result("lensless_centred")["kinds"]
 
     def draw(axes: np.ndarray) -> None:
         for panel, (kind, table) in zip(axes, kinds.items(), strict=False):

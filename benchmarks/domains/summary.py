@@ -64,7 +64,7 @@ def _tomography() -> Iterator[tuple[str, str, Rank]]:
         yield domain, "the same, by the autoregressive", table["bits_against"][LINEAR]
 
 
-LINEAR, NEURAL = "psnr_lmmse_db", "psnr_neural_db"
+LINEAR, NEURAL, LOGDET = "psnr_lmmse_db", "psnr_neural_db", "logdet_error_bits"
 
 
 def _infrared() -> Iterator[tuple[str, str, Rank]]:
@@ -77,10 +77,11 @@ def _infrared() -> Iterator[tuple[str, str, Rank]]:
 
 
 def _lensless() -> Iterator[tuple[str, str, Rank]]:
-    for kind, table in result("lensless")["kinds"].items():
-        domain = f"lensless, {kind}"
-        yield domain, "PSNR, network", table["bits_against"][NEURAL]
-        yield domain, "the same, by a Gaussian", table["gaussian_bits_against"][NEURAL]
+    for entry, note in {"lensless_centred": "", "lensless": ", off centre"}.items():
+        for kind, table in result(entry)["kinds"].items():
+            domain = f"lensless, {kind}{note}"
+            yield domain, "PSNR, network", table["bits_against"][NEURAL]
+            yield domain, "the same, by a Gaussian", table["gaussian_bits_against"][NEURAL]
     sparse = result("lensless_sparse")["against_decoder_bits"]
     yield "lensless, beads 0.02", "decoder's bits, whole field", sparse["bits"]
     yield "lensless, beads 0.02", "the same, by a Gaussian", sparse["gaussian_bits"]
@@ -94,8 +95,11 @@ def _colour() -> Iterator[tuple[str, str, Rank]]:
         for photons, table in result(entry)["photons"].items():
             domain = f"colour, {scenes}, {photons} photons"
             against, gaussian = table["bits_against"], table["gaussian_bits_against"]
-            yield domain, "log-det of the error, linear", against["logdet_error_bits"]
-            yield domain, "the same, by a Gaussian", gaussian["logdet_error_bits"]
+            logdet = "logdet_moments_bits" if entry == "colour_photographs" else LOGDET
+            yield domain, "log-det of the error, linear", against[logdet]
+            yield domain, "the same, by a Gaussian", gaussian[logdet]
+            if logdet != LOGDET:
+                yield domain, "the same, linear with a ridge", against[LOGDET]
             yield domain, "RGB PSNR, linear", against[LINEAR]
             yield domain, "RGB PSNR, network", against[NEURAL]
             yield domain, "the same, by a Gaussian", gaussian[NEURAL]
@@ -145,7 +149,7 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
             density = "Gaussian" if entry.endswith("doses") else "autoregressive"
             domain = f"tomography, {dose} photons, {density}"
             yield domain, which, table["designs"], "decoder_bits", 0.0
-    for kind, table in result("lensless")["kinds"].items():
+    for kind, table in result("lensless_centred")["kinds"].items():
         lit = "which pixels of the field are lit"
         proof = lit if kind.startswith("beads") else which
         yield f"lensless, {kind}", proof, table["designs"], "decoder_bits", 0.0
