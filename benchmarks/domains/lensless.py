@@ -233,8 +233,13 @@ def judge(
 def gaussian_bits(estimate: InformationEstimate, values: int) -> float:
     """Return the lower of the Gaussian members' scores, bits a measurement."""
     bounds = estimate.diagnostics["entropy_bits"]
-    lower = min(bounds["gaussian"], bounds["stationary"])
+    lower = min(bounds[name] for name in ("gaussian", "stationary") if name in bounds)
     return float(values * (lower - estimate.conditional_entropy))
+
+
+def known_or_none(value: float | None) -> float | None:
+    """Return `None` for what is not known, be it said by `None` or by NaN."""
+    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def mean_and_scatter(name: str, values: list[float]) -> dict[str, float]:
@@ -291,7 +296,7 @@ def main() -> int:
                 "standard_error": estimate.standard_error,
                 "gaussian_bits": gaussian_bits(estimate, fixed["side"] ** 2),
                 "member": estimate.diagnostics["member"],
-                "remaining_gap_bits": estimate.diagnostics["remaining_gap_bits"],
+                "remaining_gap_bits": known_or_none(estimate.diagnostics["remaining_gap_bits"]),
                 **found,
                 "decoder_bits": max(proved),
                 "score": score_s,
