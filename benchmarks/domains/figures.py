@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from benchmarks.domains.summary import RESULTS, result
+from benchmarks.domains.summary import RESULTS, SCENES, recorded, result
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -144,32 +144,27 @@ def lensless_sparse() -> None:
 
 
 def colour() -> None:
-    levels, chroma = result("colour_photographs")["photons"], result("colour_chroma")["photons"]
+    shown = [
+        (f"colour, {SCENES[entry]}, {photons} photons", table["masks"], metric, text)
+        for entry in recorded(*SCENES)
+        for photons, table in result(entry)["photons"].items()
+        for metric, text in {
+            "logdet_moments_bits": "log-det of the error, bits (less is better)",
+            "psnr_neural_db": "RGB PSNR, network, dB",
+        }.items()
+        if metric in table["bits_against"]
+    ]
 
     def draw(axes: np.ndarray) -> None:
-        panel = iter(axes)
-        for photons, table in levels.items():
-            scatter(
-                next(panel), table["masks"], "bits", "logdet_moments_bits",
-                title=f"colour, {photons} photons, photographs", x=BITS,
-                y="log-det of the error, bits (less is better)",
-            )  # fmt: skip
-        bright = levels[max(levels, key=int)]
-        scatter(
-            next(panel), bright["masks"], "bits", "psnr_neural_db",
-            title="colour, 1000 photons, photographs", x=BITS, y="RGB PSNR, dB",
-        )  # fmt: skip
-        for photons, table in chroma.items():
-            scatter(
-                next(panel), table["masks"], "bits", "psnr_neural_db",
-                title=f"colour, {photons} photons, independent chroma", x=BITS, y="RGB PSNR, dB",
-            )  # fmt: skip
+        for panel, (title, rows, metric, text) in zip(axes, shown, strict=False):
+            scatter(panel, rows, "bits", metric, title=title, x=BITS, y=text)
 
-    panels("colour", len(levels) + 1 + len(chroma), draw)
+    panels("colour", len(shown), draw)
 
 
 def phase() -> None:
-    rows = result("phase_again")["designs"]
+    again = recorded("phase_again")
+    found = result(again[0]) if again else result("phase")["exposures"]["equal_dose"]
 
     def draw(axes: np.ndarray) -> None:
         for panel, (metric, text) in zip(
@@ -180,7 +175,9 @@ def phase() -> None:
             }.items(),
             strict=False,
         ):
-            scatter(panel, rows, "bits", metric, title="phase, equal dose", x=BITS, y=text)
+            scatter(
+                panel, found["designs"], "bits", metric, title="phase, equal dose", x=BITS, y=text
+            )
 
     panels("phase", 2, draw)
 

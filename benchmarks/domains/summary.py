@@ -22,6 +22,11 @@ def result(domain: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"domain_{domain}.json").read_text(encoding="utf-8"))
 
 
+def recorded(*domains: str) -> list[str]:
+    """Return those that have been run to their end."""
+    return [name for name in domains if (RESULTS / f"domain_{name}.json").exists()]
+
+
 def rows() -> list[str]:
     """Return the table of ranks, heading included."""
     lines = [_row(*entry) for source in SOURCES for entry in source()]
@@ -48,8 +53,9 @@ def _phase() -> Iterator[tuple[str, str, Rank]]:
         domain = f"phase contrast, {exposure.replace('_', ' ')}"
         for metric, ranks in table["bits_against"].items():
             yield domain, PHASE[metric], ranks
-    for metric, ranks in result("phase_again")["bits_against"].items():
-        yield "phase contrast, equal dose, again", PHASE[metric], ranks
+    for entry in recorded("phase_again"):
+        for metric, ranks in result(entry)["bits_against"].items():
+            yield "phase contrast, equal dose, again", PHASE[metric], ranks
 
 
 def _tomography() -> Iterator[tuple[str, str, Rank]]:
@@ -87,22 +93,33 @@ def _lensless() -> Iterator[tuple[str, str, Rank]]:
     yield "lensless, beads 0.02", "the same, by a Gaussian", sparse["gaussian_bits"]
 
 
+SCENES = {
+    "colour_photographs": "photographs",
+    "colour_chroma": "independent chroma",
+    "colour_chroma_gaussian": "independent chroma",
+}
+COLOUR = {
+    "logdet_moments_bits": "log-det of the error, linear",
+    "logdet_error_bits": "the same, linear with a ridge",
+    "psnr_moments_db": "RGB PSNR, linear",
+    LINEAR: "RGB PSNR, linear with a ridge",
+    NEURAL: "RGB PSNR, network",
+}
+
+
 def _colour() -> Iterator[tuple[str, str, Rank]]:
-    for entry, scenes in {
-        "colour_photographs": "photographs",
-        "colour_chroma": "independent chroma",
-    }.items():
-        for photons, table in result(entry)["photons"].items():
-            domain = f"colour, {scenes}, {photons} photons"
-            against, gaussian = table["bits_against"], table["gaussian_bits_against"]
-            logdet = "logdet_moments_bits" if entry == "colour_photographs" else LOGDET
-            yield domain, "log-det of the error, linear", against[logdet]
-            yield domain, "the same, by a Gaussian", gaussian[logdet]
-            if logdet != LOGDET:
-                yield domain, "the same, linear with a ridge", against[LOGDET]
-            yield domain, "RGB PSNR, linear", against[LINEAR]
-            yield domain, "RGB PSNR, network", against[NEURAL]
-            yield domain, "the same, by a Gaussian", gaussian[NEURAL]
+    for entry in recorded(*SCENES):
+        found = result(entry)
+        is_gaussian = found["protocol"]["density"] == "gaussian"
+        for photons, table in found["photons"].items():
+            domain = f"colour, {SCENES[entry]}, {photons} photons"
+            for metric, name in COLOUR.items():
+                if metric not in table["bits_against"]:
+                    continue
+                yield domain, name, table["bits_against"][metric]
+                if not is_gaussian:
+                    ranks = table["gaussian_bits_against"][metric]
+                    yield domain, name + ", by a Gaussian", ranks
 
 
 SOURCES: tuple[Callable[[], Iterator[tuple[str, str, Rank]]], ...] = (
@@ -142,7 +159,8 @@ def brackets() -> list[str]:
 def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
     arrays = result("interferometer_bracket")["arrays"]
     yield "radio arrays (exact score)", "normal, fitted to samples", arrays, "decoder_bits", 3.0
-    yield "phase contrast", "number of lobes", result("phase_again")["designs"], "class_bits", 0.0
+    for entry in recorded("phase_again"):
+        yield "phase contrast", "number of lobes", result(entry)["designs"], "class_bits", 0.0
     which = "which of 500 objects"
     for entry in ("tomography_autoregressive", "tomography_doses"):
         for dose, table in result(entry)["doses_e"].items():
@@ -155,12 +173,9 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
         yield f"lensless, {kind}", proof, table["designs"], "decoder_bits", 0.0
     sparse = result("lensless_sparse")["designs"]
     yield "lensless, beads 0.02", "which pixels of the field are lit", sparse, "decoder_bits", 0.0
-    for entry, scenes in {
-        "colour_photographs": "photographs",
-        "colour_chroma": "independent chroma",
-    }.items():
+    for entry in recorded(*SCENES):
         for photons, table in result(entry)["photons"].items():
-            domain = f"colour, {scenes}, {photons} photons"
+            domain = f"colour, {SCENES[entry]}, {photons} photons"
             yield domain, which, table["masks"], "decoder_bits", 0.0
 
 
