@@ -20,7 +20,7 @@ from matplotlib.transforms import Bbox
 DPI = 110
 PANEL_IN = (4.3, 3.7)
 FONT = 7
-DISTANCES_PT = (4, 9, 15, 22, 30)
+DISTANCES_PT = (4, 9, 15, 22, 30, 42, 56)
 DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 
 Rows = dict[str, dict[str, Any]]
@@ -34,7 +34,7 @@ def scatter(axes: Axes, rows: Rows, score: str, metric: str, *, title: str, x: s
     axes.errorbar(bits, quality, yerr=scatters, fmt="o", ms=4, lw=0.8, color="C0")
     axes.set(xlabel=x, ylabel=y)
     axes.set_title(title, fontsize=9)
-    axes.margins(0.17)
+    axes.margins(x=0.17, y=0.24)
     label(axes, list(rows), np.column_stack([bits, quality]))
 
 
