@@ -15,6 +15,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 DPI = 110
@@ -34,7 +35,7 @@ def scatter(axes: Axes, rows: Rows, score: str, metric: str, *, title: str, x: s
     axes.errorbar(bits, quality, yerr=scatters, fmt="o", ms=4, lw=0.8, color="C0")
     axes.set(xlabel=x, ylabel=y)
     axes.set_title(title, fontsize=9)
-    axes.margins(x=0.17, y=0.24)
+    axes.margins(x=0.17, y=0.2)
     label(axes, list(rows), np.column_stack([bits, quality]))
 
 
@@ -60,7 +61,8 @@ def label(axes: Axes, names: Sequence[str], points: np.ndarray) -> None:
                     fontsize=FONT,
                     arrowprops={"arrowstyle": "-", "lw": 0.4} if distance > 5 else None,
                 )
-                box = text.get_window_extent(renderer)
+                text.update_positions(renderer)
+                box = Text.get_window_extent(text, renderer)  # without the line to the point
                 cost = float(sum(box.overlaps(other) for other in taken)) + distance / 100
                 cost += 2 * (not (frame.x0 <= box.x0 and box.x1 <= frame.x1))
                 cost += 2 * (not (frame.y0 <= box.y0 and box.y1 <= frame.y1))
@@ -69,7 +71,7 @@ def label(axes: Axes, names: Sequence[str], points: np.ndarray) -> None:
         for _, _, text in placed:
             if text is not best:
                 text.remove()
-        taken.append(best.get_window_extent(renderer))
+        taken.append(Text.get_window_extent(best, renderer))
 
 
 def panels(name: str, count: int, draw: Callable[[np.ndarray], None]) -> None:
@@ -79,12 +81,12 @@ def panels(name: str, count: int, draw: Callable[[np.ndarray], None]) -> None:
     size = (PANEL_IN[0] * across, PANEL_IN[1] * down)
     figure, axes = plt.subplots(down, across, figsize=size, dpi=DPI, squeeze=False)
     figure.subplots_adjust(
-        left=0.6 / size[0] * 1.1,
+        left=0.78 / size[0],
         right=1 - 0.1 / size[0],
         bottom=0.5 / size[1],
         top=1 - 0.3 / size[1],
         hspace=0.32,
-        wspace=0.24,
+        wspace=0.27,
     )
     for spare in axes.ravel()[count:]:
         spare.set_axis_off()
