@@ -22,6 +22,23 @@ from estimation.ensemble import as_measurements, prepare
 from estimation.ideal.design import expected_electrons
 
 
+def summarise(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return ranks, brackets and the largest score over the entropy in view."""
+    table = list(rows.values())
+    return {
+        "against_decoder_bits": {
+            score: rank_correlation([r[score] for r in table], [r["decoder_bits"] for r in table])
+            for score in ("bits", "gaussian_bits", "in_view_bits")
+        },
+        "is_bracket_kept": all(r["decoder_bits"] <= r["bits"] for r in table),
+        "largest_score_over_in_view": max(r["score_over_in_view"] for r in table),
+        "best_by_bits": max(rows, key=lambda n: rows[n]["bits"]),
+        "best_by_gaussian": max(rows, key=lambda n: rows[n]["gaussian_bits"]),
+        "best_by_decoder": max(rows, key=lambda n: rows[n]["decoder_bits"]),
+        "designs": rows,
+    }
+
+
 def main() -> int:
     quick = arguments(__doc__).quick
     fixed = protocol("lensless_sparse", is_quick=quick)
@@ -80,19 +97,7 @@ def main() -> int:
             "decode": decode_s,
         }
         print(name, rows[name], flush=True)
-    table = list(rows.values())
-    found = {
-        "against_decoder_bits": {
-            score: rank_correlation([r[score] for r in table], [r["decoder_bits"] for r in table])
-            for score in ("bits", "gaussian_bits", "in_view_bits")
-        },
-        "is_bracket_kept": all(r["decoder_bits"] <= r["bits"] for r in table),
-        "largest_score_over_in_view": max(r["score_over_in_view"] for r in table),
-        "best_by_bits": max(rows, key=lambda n: rows[n]["bits"]),
-        "best_by_gaussian": max(rows, key=lambda n: rows[n]["gaussian_bits"]),
-        "best_by_decoder": max(rows, key=lambda n: rows[n]["decoder_bits"]),
-        "designs": rows,
-    }
+    found = summarise(rows)
     print({k: v for k, v in found.items() if k != "designs"})
     if not quick:
         kept = {k: v for k, v in fixed.items() if k != "settings"}
