@@ -137,7 +137,9 @@ def lensless_sparse() -> None:
             axes[2].plot([rows[n][key] for n in names], place, mark, ms=6, label=text)
         lows = [rows[n]["decoder_bits"] for n in names]
         axes[2].hlines(place, lows, [rows[n]["bits"] for n in names], lw=0.7, color="0.6")
-        axes[2].set_yticks(place, names, fontsize=FONT)
+        axes[2].set_yticks([])
+        for y, name in zip(place, names, strict=True):
+            axes[2].text(rows[name]["decoder_bits"], y + 0.2, name, fontsize=FONT)
         axes[2].set(xlabel=BITS, xlim=(0, None))
         axes[2].set_title("the bracket", fontsize=9)
         axes[2].legend(fontsize=FONT, loc="lower right")
