@@ -140,7 +140,7 @@ def lensless_sparse() -> None:
         axes[2].set_yticks([])
         for y, name in zip(place, names, strict=True):
             axes[2].text(rows[name]["decoder_bits"], y + 0.2, name, fontsize=FONT)
-        axes[2].set(xlabel=BITS, xlim=(0, None))
+        axes[2].set(xlabel=BITS, xlim=(0, None), ylim=(-0.6, len(names) - 0.3))
         axes[2].set_title("the bracket", fontsize=9)
         axes[2].legend(fontsize=FONT, loc="lower right")
 
