@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.domains.colour import lmmse_of_moments, logdet_error_bits, preference
 from benchmarks.domains.common import protocol, psnr_db, rank_correlation
-from benchmarks.domains.decoders import fit_lmmse, train_network
+from benchmarks.domains.decoders import (
+    class_bits,
+    fit_lmmse,
+    identification_bits,
+    train_network,
+)
+from benchmarks.domains.lensless import (
+    MIDDLE_TILE,
+    camera,
+    digit_labels,
+    entropy_bits,
+    in_view_bits,
+    middle_classes,
+)
 from benchmarks.domains.phase import drive
-from benchmarks.domains.summary import result, rows
+from benchmarks.domains.summary import PAGE, TABLES, result, shown
 from benchmarks.domains.tomography import scan
+from drivers.virtual.objects import bead_entropy_bits, digits
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-DOMAINS = ("infrared", "interferometer", "phase", "tomography")
+FIRST = ("infrared", "interferometer", "phase", "tomography")
+DOMAINS = (
+    *FIRST,
+    "colour_chroma_gaussian",
+    "interferometer_bracket",
+    "lensless",
+    "lensless_centred",
+    "lensless_sparse",
+    "tomography_autoregressive",
+    "tomography_doses",
+)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -97,17 +121,120 @@ def test_decibels_and_ranks_by_hand():
     }  # fmt: skip
 
 
-def test_the_page_of_concepts_shows_the_committed_results():
-    page = (RESULTS.parents[1] / "docs/concepts/what-information-predicts.md").read_text("utf-8")
-    table = re.search(r"<!-- table: domains -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
-    assert table[1].splitlines() == rows()
+def test_class_bits_of_a_sure_and_of_an_ignorant_classifier():
+    """Sure and right: the entropy. Knowing nothing: none."""
+    classes = np.arange(300) % 3
+    sure = np.where(np.eye(3)[classes] > 0, 30.0, 0.0)
+    entropy = float(np.log2(3))
+    assert class_bits(sure, classes, entropy_bits=entropy).bits_per_measurement == pytest.approx(
+        entropy, abs=1e-6
+    )
+    known = class_bits(np.zeros((300, 3)), classes, entropy_bits=entropy)
+    assert known.bits_per_measurement == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.5, 1.0, 3.0])
+def test_identification_never_proves_more_than_a_gaussian_channel_carries(noise):
+    """Six independent unit normals in noise: 6/2 log2(1 + 1/noise^2), and at most log2 500."""
+    rng = np.random.default_rng(3)
+    objects = rng.standard_normal((1000, 6))
+    guesses = (objects + noise * rng.standard_normal(objects.shape)) / (1 + noise**2)
+    proved = identification_bits(guesses, objects)
+    carried = min(3 * np.log2(1 + noise**-2), np.log2(500))
+    assert proved.bits_per_measurement <= carried + 3 * proved.standard_error
+    if noise < 1:
+        assert proved.bits_per_measurement > 0.7 * carried
+
+
+def test_beads_in_view_of_one_lens_are_those_before_the_sensor_and_a_spot_around():
+    fixed = protocol("lensless_sparse")
+    bits = in_view_bits(camera({"lenslets": 1}, fixed), fixed["fill"], read_noise_e=1.5)
+    entropy = bead_entropy_bits(fixed["fill"])
+    first, last = 14, 33
+    assert bits[first : last + 1, first : last + 1] == pytest.approx(entropy)
+    assert bits[first - 5 : last + 6, first - 5 : last + 6].sum() == pytest.approx(
+        bits.sum(), rel=1e-3
+    )
+    assert 20**2 * entropy < bits.sum() < 27**2 * entropy
+
+
+def test_eight_masks_share_the_light():
+    for entry in ("lensless", "lensless_centred", "lensless_sparse"):
+        fixed = protocol(entry)
+        assert len(fixed["designs"]) == 8
+        for choice in fixed["designs"].values():
+            twin = camera(choice, fixed)
+            assert float(twin.weights.sum()) == pytest.approx(1.0, rel=1e-6)
+            assert float(abs(twin.positions_px).max()) <= twin.reach_px
+    middle = np.asarray(camera({"lenslets": 5}, protocol("lensless_centred")).positions_px)
+    assert (middle[0] == 0).all()
+
+
+def test_the_class_of_the_middle_digit_is_that_of_the_tile_shown():
+    """Every field's middle tile must be one of the pictures of its class."""
+    from sklearn.datasets import load_digits
+
+    fields = digits(40, 48, rng=np.random.default_rng(5))
+    classes = middle_classes(40, 48, np.random.default_rng(5))
+    rows_, columns = (slice(12 * k, 12 * (k + 1)) for k in MIDDLE_TILE)
+    from drivers.virtual.objects.pictures import _digits
+
+    pictures = _digits()["train"]
+    labels = np.asarray(load_digits(return_X_y=True)[1])
+    for field, known in zip(fields, classes, strict=True):
+        tile = field[rows_, columns]
+        shape = (tile - tile.min()) / np.ptp(tile)
+        scaled = pictures / pictures.max(axis=(1, 2), keepdims=True)
+        assert labels[np.argmin(np.abs(scaled - shape).sum(axis=(1, 2)))] == known
+    assert 3.3 < entropy_bits(digit_labels()) < np.log2(10)
+
+
+def test_masks_hold_the_filters_they_are_named_for():
+    for entry, count in (("colour_photographs", 10), ("colour_chroma_gaussian", 16)):
+        fixed = protocol(entry)
+        assert len(fixed["masks"]) == count
+        for number, choice in enumerate(fixed["masks"].values()):
+            filters = preference(choice, seed=fixed["seeds"]["masks"], number=number).argmax(-1)
+            held = np.bincount(filters.ravel(), minlength=4)
+            wanted = choice.get("shuffled", {})
+            assert all(held["RGBW".index(letter)] == many for letter, many in wanted.items())
+            assert held.sum() == 64
+
+
+def test_the_lmmse_of_moments_reaches_the_error_of_wiener():
+    """Electrons 100 + x, x of variance 60; noise 100 + 1.5^2 + 1/12: error 60 n / (60 + n)."""
+    rng = np.random.default_rng(2)
+    x = np.sqrt(60.0) * rng.standard_normal((20000, 1))
+    noise = 100 + 1.5**2 + 1 / 12
+    decoder = lmmse_of_moments(100 + x, x, read_noise_e=1.5, offset=7.0)
+    y = 107 + x + np.sqrt(noise) * rng.standard_normal(x.shape)
+    error = decoder(y) - x
+    wanted = 60 * noise / (60 + noise)
+    assert float(np.mean(error**2)) == pytest.approx(wanted, rel=5 * np.sqrt(2 / 20000))
+    bits = logdet_error_bits(error)
+    assert bits == pytest.approx(0.5 * np.log2(wanted), abs=0.05)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_page_of_concepts_shows_the_committed_results(table):
+    assert shown(PAGE.read_text("utf-8"), table) == TABLES[table]()
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["colour", "infrared", "interferometer", "lensless", "lensless_sparse", "phase", "tomography"],
+)
+def test_the_page_shows_a_small_figure_of_every_domain(domain):
+    figure = RESULTS / f"domain_{domain}.png"
+    assert figure.stat().st_size < 150_000
+    assert f"results/{figure.name}" in PAGE.read_text("utf-8")
 
 
 def test_what_was_asked_of_the_tables_is_met_or_known_not_to_be():
     """Acceptance of the protocol; classification (.77) and the scan's best views are not met."""
     sky, phase = result("interferometer"), result("phase")["exposures"]["equal_dose"]
     heat, doses = result("infrared")["tables"]["in focus"], result("tomography")["doses_e"]
-    wanted = {name: protocol(name)["acceptance"] for name in DOMAINS}
+    wanted = {name: protocol(name)["acceptance"] for name in FIRST}
     assert sky["exact_70"]["wall_s"] < wanted["interferometer"]["seconds_for_exact_70"]
     assert sky["largest_error_bits_or_percent"] < 1
     assert sky["its_rank_by_psnr"] <= wanted["interferometer"]["most_informative_among_best"]
@@ -121,3 +248,27 @@ def test_what_was_asked_of_the_tables_is_met_or_known_not_to_be():
         assert table["bits_against"]["psnr_lmmse_db"]["spearman"] >= 0.85
     views = [table["best_views_by_bits"] for table in doses.values()]
     assert views[0] > views[1]
+
+
+def test_what_was_asked_of_the_later_tables_is_met_or_known_not_to_be():
+    """Not met: ranks of photographs (.60) and sparse beads (.60; the Gaussian's .31 is above 0).
+
+    Nor 1.3 x the entropy in view for masks of many spots.
+    """
+    sparse, chroma = result("lensless_sparse"), result("colour_chroma_gaussian")["photons"]["1000"]
+    photographs = result("lensless_centred")["kinds"]["photographs"]
+    assert sparse["is_bracket_kept"]
+    ranks = sparse["against_decoder_bits"]
+    assert ranks["gaussian_bits"]["spearman"] < ranks["bits"]["spearman"]
+    assert sparse["designs"]["one lens"]["score_over_in_view"] <= 1.3
+    assert photographs["best_by_bits"] == photographs["best_by_psnr"] == "one lens"
+    assert photographs["is_bracket_kept"]
+    assert chroma["bits_against"]["psnr_lmmse_db"]["spearman"] >= 0.8
+    assert chroma["order_by_bits"][-1] == "all white"
+    assert result("interferometer_bracket")["is_bracket_kept"]
+    for table in result("tomography_autoregressive")["doses_e"].values():
+        assert table["largest_excess_over_gaussian"] <= 0.01
+        assert table["is_bracket_kept"]
+    views = [t["best_views_by_bits"] for t in result("tomography_doses")["doses_e"].values()]
+    assert views == sorted(views, reverse=True)
+    assert views[0] > views[-1]
