@@ -98,7 +98,10 @@ class Colour(Twin):
     ) -> Float[Array, "objects shots height width"]:
         """Return expected photo-electrons of one shot a scene, linear RGB (3, side, side)."""
         tiles = -(-self.side // PERIOD)
-        shares = jnp.tile(self.mask() @ _PASSES, (tiles, tiles, 1))[: self.side, : self.side]
+        mask = self.mask()
+        # JAX keeps the device's copy of a module's array in the precision of its first use.
+        passes = jnp.asarray(_PASSES, mask.dtype)
+        shares = jnp.tile(mask @ passes, (tiles, tiles, 1))[: self.side, : self.side]
         return self.electrons * jnp.einsum("yxc,ncyx->nyx", shares, objects)[:, None]
 
 

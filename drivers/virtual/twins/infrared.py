@@ -129,10 +129,15 @@ class Infrared(Twin):
         Nodes move with the lens, so that the result is exact for a flat wavefront and smooth in F.
         """
         half = 0.5 * jnp.minimum(shift, 2.0 - _TINY)
-        along = _NODES_ALONG * (1.0 - half)
+        # JAX keeps the device's copy of a module's array in the precision of its first use.
+        nodes, weigh, nodes_across, weigh_across = (
+            jnp.asarray(rule, half.dtype)
+            for rule in (_NODES_ALONG, _WEIGHTS_ALONG, _NODES_ACROSS, _WEIGHTS_ACROSS)
+        )
+        along = nodes * (1.0 - half)
         width = jnp.sqrt(1.0 - (jnp.abs(along) + half) ** 2)
-        across = width[:, None] * _NODES_ACROSS
-        weights = (1.0 - half) * (_WEIGHTS_ALONG * width)[:, None] * _WEIGHTS_ACROSS
+        across = width[:, None] * nodes_across
+        weights = (1.0 - half) * (weigh * width)[:, None] * weigh_across
         ahead, behind = (
             self._waves(along[:, None] + sign * half, across, direction) for sign in (1.0, -1.0)
         )

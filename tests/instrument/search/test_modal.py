@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from instrument.design import DesignError, DesignSpace
-from instrument.search import make_engine
+from instrument.design import DesignSpace
+from instrument.search import EngineError, make_engine
 
 SHAPES = {
     "quadratic": lambda r2: 1.0 - 0.5 * r2,
@@ -118,5 +118,5 @@ def test_it_waits_for_its_own_design(aberrated):
     ],
 )
 def test_an_impossible_step_is_refused_in_a_sentence(steps, message, microscope):
-    with pytest.raises(DesignError, match=message):
+    with pytest.raises(EngineError, match=message):
         make_engine("modal", microscope, seed=0, budget=90, steps=steps)
