@@ -24,6 +24,8 @@ from benchmarks.domains.lensless import (
     in_view_bits,
     middle_classes,
 )
+from benchmarks.domains.lenslet_design import active_lenslets
+from benchmarks.domains.lenslet_design import table as lenslet_table
 from benchmarks.domains.phase import drive
 from benchmarks.domains.summary import PAGE, TABLES, result, shown
 from benchmarks.domains.tomography import scan
@@ -272,3 +274,31 @@ def test_what_was_asked_of_the_later_tables_is_met_or_known_not_to_be():
     views = [t["best_views_by_bits"] for t in result("tomography_doses")["doses_e"].values()]
     assert views == sorted(views, reverse=True)
     assert views[0] > views[-1]
+
+
+def test_spots_that_coincide_are_one_lenslet_and_faint_ones_none():
+    design = {
+        "positions_px": np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0], [-5.0, 5.0]]),
+        "weights": np.array([0.5, 0.28, 0.2, 0.02]),
+    }
+    assert active_lenslets(design, share=0.03, apart_px=1.5) == 2
+    assert active_lenslets(design, share=0.03, apart_px=0.5) == 3
+    assert active_lenslets(design, share=0.01, apart_px=0.5) == 4
+
+
+def test_the_page_on_designs_shows_the_lenslets_that_were_designed():
+    found = result("lenslet_design")
+    page = (PAGE.parent / "design-by-gradient.md").read_text("utf-8")
+    shown_table = page.split("<!-- table: lenslets for beads -->\n")[1].split("\n<!-- end -->")[0]
+    assert shown_table.splitlines() == lenslet_table(found)
+
+
+def test_designed_lenslets_get_fewer_as_beads_get_denser_and_beat_those_made_by_hand():
+    led = [r for r in result("lenslet_design")["designs"] if r["surrogate"] == "autoregressive"]
+    counts = [row["best_designed"]["active_lenslets"] for row in led]
+    assert [row["fill"] for row in led] == protocol("lenslet_design")["objects"]["fills"]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1]
+    for row in led:
+        designed, made = row["best_designed"], row["best_hand_made"]
+        assert designed["bits_per_pixel"] > made["bits_per_pixel"] + 2 * designed["standard_error"]

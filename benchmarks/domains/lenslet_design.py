@@ -8,6 +8,7 @@ Two spots closer than the protocol says count as one lenslet.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,24 @@ def active_lenslets(design: dict[str, np.ndarray], *, share: float, apart_px: fl
         else:
             found.append((place, float(weight)))
     return int(sum(weight >= share for _, weight in found))
+
+
+def table(document: Mapping[str, Any]) -> list[str]:
+    """Return the committed result as the rows of docs/concepts/design-by-gradient.md."""
+    lines = [
+        "| fill | best hand-made | designed: lenslets | bits/pixel | by a Gaussian: lenslets |",
+        "|---|---|---|---|---|",
+    ]
+    found = {(row["fill"], row["surrogate"]): row for row in document["designs"]}
+    for fill in dict.fromkeys(fill for fill, _ in found):
+        made, led = (found[fill, "autoregressive"][k] for k in ("best_hand_made", "best_designed"))
+        misled = found[fill, "gaussian"]["best_designed"]
+        lines.append(
+            f"| {fill} | {made['name']}, {made['bits_per_pixel']:.3f} | {led['active_lenslets']} | "
+            f"{led['bits_per_pixel']:.3f} +- {led['standard_error']:.3f} | "
+            f"{misled['active_lenslets']} |"
+        )
+    return lines
 
 
 def main() -> int:
