@@ -36,10 +36,12 @@ FIRST = ("infrared", "interferometer", "phase", "tomography")
 DOMAINS = (
     *FIRST,
     "colour_chroma_gaussian",
+    "colour_photographs",
     "interferometer_bracket",
     "lensless",
     "lensless_centred",
     "lensless_sparse",
+    "phase_again",
     "tomography_autoregressive",
     "tomography_doses",
 )
@@ -255,7 +257,7 @@ def test_what_was_asked_of_the_tables_is_met_or_known_not_to_be():
 def test_what_was_asked_of_the_later_tables_is_met_or_known_not_to_be():
     """Not met: ranks of photographs (.60) and sparse beads (.60; the Gaussian's .31 is above 0).
 
-    Nor 1.3 x the entropy in view for masks of many spots.
+    Nor the rank of colour masks with the log-det error (.53, .58), nor 1.3 x the entropy in view for masks of many spots.
     """
     sparse, chroma = result("lensless_sparse"), result("colour_chroma_gaussian")["photons"]["1000"]
     photographs = result("lensless_centred")["kinds"]["photographs"]
@@ -267,6 +269,14 @@ def test_what_was_asked_of_the_later_tables_is_met_or_known_not_to_be():
     assert photographs["is_bracket_kept"]
     assert chroma["bits_against"]["psnr_lmmse_db"]["spearman"] >= 0.8
     assert chroma["order_by_bits"][-1] == "all white"
+    phase, wanted = result("phase_again"), protocol("phase_again")["acceptance"]
+    assert phase["is_bracket_kept"]
+    for metric in ("nrmse_lmmse", "nrmse_neural", "accuracy"):
+        asked = wanted[f"spearman_bits_{metric}"]
+        assert phase["bits_against"][metric]["spearman"] >= asked
+    masks = result("colour_photographs")["photons"]
+    assert all(table["is_bracket_kept"] for table in masks.values())
+    assert masks["1000"]["order_by_bits"].index("all white") >= 5
     assert result("interferometer_bracket")["is_bracket_kept"]
     for table in result("tomography_autoregressive")["doses_e"].values():
         assert table["largest_excess_over_gaussian"] <= 0.01
