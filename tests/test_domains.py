@@ -257,16 +257,21 @@ def test_what_was_asked_of_the_tables_is_met_or_known_not_to_be():
 def test_what_was_asked_of_the_later_tables_is_met_or_known_not_to_be():
     """Not met: ranks of photographs (.60) and sparse beads (.60; the Gaussian's .31 is above 0).
 
-    Nor the rank of colour masks with the log-det error (.53, .58), nor 1.3 x the entropy in view for masks of many spots.
+    Nor the rank of colour masks with the log-det error (.53, .58), nor 1.3 x the entropy in view
+    for masks of many spots.
     """
     sparse, chroma = result("lensless_sparse"), result("colour_chroma_gaussian")["photons"]["1000"]
-    photographs = result("lensless_centred")["kinds"]["photographs"]
+    kinds = result("lensless_centred")["kinds"]
     assert sparse["is_bracket_kept"]
     ranks = sparse["against_decoder_bits"]
     assert ranks["gaussian_bits"]["spearman"] < ranks["bits"]["spearman"]
     assert sparse["designs"]["one lens"]["score_over_in_view"] <= 1.3
-    assert photographs["best_by_bits"] == photographs["best_by_psnr"] == "one lens"
-    assert photographs["is_bracket_kept"]
+    assert set(kinds) == set(protocol("lensless_centred")["kinds"])
+    for kind, table in kinds.items():
+        assert table["best_by_bits"] == table["best_by_psnr"] == "one lens"
+        assert table["is_bracket_kept"]
+        if kind != "photographs":
+            assert table["bits_against"]["psnr_neural_db"]["spearman"] >= 0.75
     assert chroma["bits_against"]["psnr_lmmse_db"]["spearman"] >= 0.8
     assert chroma["order_by_bits"][-1] == "all white"
     phase, wanted = result("phase_again"), protocol("phase_again")["acceptance"]
