@@ -139,7 +139,8 @@ def maximise_information(
         Ascents from random designs, and from the best hand-made ones, besides one from `twin`.
     steps, batch, check_every, patience
         Steps of an ascent at most, objects of a step, steps between validations, validations
-        without gain after which it ends (an annealed twin always takes all its steps).
+        without gain after which it ends (an annealed twin always takes all its steps). A surrogate
+        that is fitted brings its own `check_every`: each of its validations costs a fit.
     rate
         Step of Adam in shares of each parameter's range, falling to a tenth of it.
     optimizer
