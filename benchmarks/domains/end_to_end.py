@@ -3,8 +3,8 @@
 Four problems; the same parameters, bounds, projection, annealing, light and starts for both; the
 same fresh decoder on every final design. Every design run is a process of its own on one thread.
 
-`python -m benchmarks.domains.end_to_end [--quick] [--folder DIR]`: finished runs are kept in the
-folder, and a second call goes on where the first ended.
+`python -m benchmarks.domains.end_to_end [--quick] [--folder DIR] [--entry NAME]`: finished runs are
+kept in the folder, and a second call goes on where the first ended.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from benchmarks.record import save
 class Study:
     """All runs of one protocol, with what is already finished on the disk."""
 
+    entry: str
     fixed: Mapping[str, Any]
     folder: Path
     is_quick: bool
@@ -55,6 +56,7 @@ class Study:
             return None
         if not path.exists():
             job = {
+                "entry": self.entry,
                 "kind": kind,
                 "problem": name,
                 "start": start,
@@ -131,14 +133,17 @@ def one_problem(study: Study, name: str) -> dict[str, Any]:
         )
     for method in study.methods:
         settings = fixed["ideal"][method]
+        if name not in settings["starts"]:
+            continue
         starts = randoms[: settings["starts"][name]]
-        if settings["is_hand_made_a_start"]:
+        hand_made_starts = settings.get("hand_made_starts", settings.get("is_hand_made_a_start", 0))
+        if hand_made_starts:
             scored = study.run("score", name, start=randoms[0], method=method)
             scores = scored["candidates"] if scored else {}
             bits = {h: scores.get(f"hand made: {h}", {}).get("choice_bits") for h in hand_made}
             known = {h: b for h, b in bits.items() if b is not None}
             results["ideal_scores_of_hand_made"][method] = known
-            starts += sorted(known, key=lambda h, known=known: -known[h])[:1]
+            starts += sorted(known, key=lambda h, known=known: -known[h])[: int(hand_made_starts)]
         ascents = designed(
             f"ideal {method}",
             {s: study.run("ideal", name, start=s, method=method) for s in starts},
@@ -158,16 +163,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one start, other seeds, no record")
     parser.add_argument("--folder", type=Path, help="where finished runs are kept")
+    parser.add_argument("--entry", default="end_to_end_again", help="of the protocol")
     parser.add_argument("--problem", help="only this one, no record")
     parser.add_argument("--methods", nargs="*", help="only these surrogates of IDEAL")
     parser.add_argument("--as-it-is", action="store_true", help="what is finished, no new runs")
     asked = parser.parse_args()
-    fixed = protocol("end_to_end", is_quick=asked.quick)
-    default = Path(tempfile.gettempdir()) / f"infoloop-end-to-end{'-quick' * asked.quick}"
+    fixed = protocol(asked.entry, is_quick=asked.quick)
+    default = Path(tempfile.gettempdir()) / f"infoloop-{asked.entry}{'-quick' * asked.quick}"
     folder = asked.folder or default
     folder.mkdir(parents=True, exist_ok=True)
     methods = tuple(asked.methods or fixed["ideal"])
-    study = Study(fixed, folder, asked.quick, methods, asked.as_it_is, [])
+    study = Study(asked.entry, fixed, folder, asked.quick, methods, asked.as_it_is, [])
     names = [asked.problem] if asked.problem else list(fixed["problems"])
     problems = {name: one_problem(study, name) for name in names}
     short = {name: summary(found, fixed) for name, found in problems.items()}
@@ -175,7 +181,7 @@ def main() -> int:
     if not asked.quick and not asked.problem:
         kept = {key: value for key, value in fixed.items() if key != "settings"}
         document = {"protocol": kept, "summary": short, "runs": problems, "not_run": study.missing}
-        print(save("domain_end_to_end", document))
+        print(save(f"domain_{asked.entry}", document))
     return 0
 
 

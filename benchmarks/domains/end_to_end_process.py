@@ -30,6 +30,7 @@ from estimation.ideal import (
     AutoregressiveSurrogate,
     LinearGaussian,
     LinearStationary,
+    LinearStrata,
     Progress,
     maximise_information,
 )
@@ -54,13 +55,15 @@ def end_to_end(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, An
         now.target(objects[:1]).shape[1],
         hidden=settings["hidden"],
         key=jax.random.key(job["seed"]),
+        is_solved="solve_every" in settings,
     )
     steps = settings["steps"][job["problem"]]
+    ahead = {**settings, "design_rate": _of_problem(settings["design_rate"], job)}
     joint = meter.timed(
         "design",
         lambda: train_jointly(
             now, decoder, now.start(job["start"]),
-            objects=objects, settings=settings, steps=steps, seed=job["seed"],
+            objects=objects, settings=ahead, steps=steps, seed=job["seed"],
         ),
     )  # fmt: skip
     return {
@@ -79,7 +82,8 @@ def unet(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     channels = now.target(objects[:1]).shape[1] // (height * width)
     decoder = UNet(shots, channels, widths=settings["widths"], key=jax.random.key(job["seed"]))
     size = {"batch": job["batch"], "validation": job["batch"], "check_every": settings["steps"]}
-    ahead = {**fixed["end_to_end"], **size}
+    ahead = {**fixed["end_to_end"], **size, "solve_every": None}
+    ahead["design_rate"] = _of_problem(ahead["design_rate"], job)
     joint = meter.timed(
         "design",
         lambda: train_jointly(
@@ -114,7 +118,7 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
             twin, objects[: settings["objects"][job["problem"]]], now.noise,
             seed=job["seed"], surrogate=_surrogate(surrogate, now, objects),
             hand_made=None if is_score else {}, random_starts=0, hand_made_starts=0,
-            steps=steps, rate=settings["rate"], batch=settings["batch"],
+            steps=steps, rate=_of_problem(settings["rate"], job), batch=settings["batch"],
             check_every=settings["check_every"], patience=settings["patience"],
             patch=fixed["problems"][job["problem"]]["patch"],
             density=_density(settings["density"], now), watch=watch,
@@ -138,10 +142,17 @@ def ideal(job: Job, fixed: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     }
 
 
+def _of_problem(choice: Any, job: Job) -> Any:
+    """Return a choice that may have been made for each problem."""
+    return choice[job["problem"]] if isinstance(choice, Mapping) else choice
+
+
 def _surrogate(chosen: Mapping[str, Any], now: Problem, objects: Any) -> Any:
     match chosen:
         case {"kind": "linear", "rank": rank}:
             return LinearGaussian.of(objects, rank=rank)
+        case {"kind": "linear strata", "strata": strata, "rank": rank}:
+            return LinearStrata.of(objects, strata=strata, rank=rank)
         case {"kind": "linear stationary"}:
             return LinearStationary.of(objects)
         case {"kind": "autoregressive", "family": family, **more}:
@@ -182,7 +193,7 @@ def main() -> int:
     """Run the job and write what it found and what it cost."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    fixed = protocol("end_to_end", is_quick=job["is_quick"])
+    fixed = protocol(job["entry"], is_quick=job["is_quick"])
     jax.block_until_ready(jax.numpy.zeros(1))  # the backend is not what is measured
     meter = Meter()
     found = KINDS[job["kind"]](job, fixed, meter)

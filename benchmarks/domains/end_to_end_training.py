@@ -35,8 +35,16 @@ class SmallDecoder(eqx.Module):
 
     linear: eqx.nn.Linear
     correction: eqx.nn.MLP
+    standard: tuple[Array, Array]
+    """Mean and spread of pixels, as the last solution had them."""
+    is_solved: bool = eqx.field(static=True)
+    """Whether the linear part comes from solutions; else pixels are standardised by batches."""
 
-    def __init__(self, values: int, outputs: int, *, hidden: int, key: Any):
+    def __init__(
+        self, values: int, outputs: int, *, hidden: int, key: Any, is_solved: bool = False
+    ):
+        self.is_solved = is_solved
+        self.standard = (jnp.zeros(values), jnp.ones(values))
         linear_key, correction_key = jax.random.split(key)
         self.linear = eqx.nn.Linear(values, outputs, key=linear_key)
         self.correction = eqx.nn.MLP(
@@ -48,9 +56,48 @@ class SmallDecoder(eqx.Module):
     ) -> Float[Array, "batch outputs"]:
         """Return targets in units of their standard deviation."""
         rows = y.reshape(len(y), -1)
-        # The light on a pixel changes while the optics do: standardise by what the batch shows.
-        rows = (rows - rows.mean(axis=0)) / jnp.sqrt(rows.var(axis=0) + 1e-6)
+        if not self.is_solved:
+            # The light on a pixel changes while the optics do: standardise by what the batch shows.
+            rows = (rows - rows.mean(axis=0)) / jnp.sqrt(rows.var(axis=0) + 1e-6)
+        else:
+            centre, spread = jax.lax.stop_gradient(self.standard)
+            rows = (rows - centre) / spread
         return jax.vmap(self.linear)(rows) + jax.vmap(self.correction)(rows)
+
+    def solved(
+        self,
+        mean: Float[np.ndarray, "objects pixels"],
+        variance: Float[np.ndarray, "objects pixels"],
+        wanted: Float[np.ndarray, "objects outputs"],
+    ) -> SmallDecoder:
+        """Return the decoder with its linear part as the least squares have it, in closed form.
+
+        Adam needs thousands of steps for what one solve knows: the covariance of pixels is
+        ill-conditioned (S. M. Kay, Estimation Theory (1993), section 12.3). The noise makes it
+        definite; `mean` and `variance` are of the counts of each object.
+        """
+        centre = mean.mean(axis=0, dtype=float)
+        centred = mean - centre
+        covariance = centred.T @ centred / len(mean) + np.diag(variance.mean(axis=0, dtype=float))
+        spread = np.sqrt(np.diag(covariance) + 1e-6)
+        cross = centred.T @ (wanted - wanted.mean(axis=0)) / len(mean)
+        weights = np.linalg.solve(covariance, cross).T * spread
+        linear = eqx.tree_at(
+            lambda layer: (layer.weight, layer.bias),
+            self.linear,
+            (jnp.asarray(weights, jnp.float32), jnp.asarray(wanted.mean(axis=0), jnp.float32)),
+        )
+        standard = jnp.asarray(centre, jnp.float32), jnp.asarray(spread, jnp.float32)
+        return eqx.tree_at(
+            lambda decoder: (decoder.linear, decoder.standard),
+            self,
+            (linear, standard),
+        )
+
+    def without_correction(self) -> SmallDecoder:
+        """Return the decoder with a correction that begins at zero."""
+        silent = jax.tree.map(jnp.zeros_like, self.correction.layers[-1])
+        return eqx.tree_at(lambda decoder: decoder.correction.layers[-1], self, silent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +139,9 @@ def train_jointly(
     objects
         (objects, *object_shape); the last `settings["validation"]` of them are not trained on.
     settings
-        `batch`, `validation`, `design_rate` (share of range), `decoder_rate`, `check_every`.
+        `batch`, `validation`, `design_rate` (share of range), `decoder_rate`, `check_every`; of the
+        small decoder also `solve_every`: steps between closed-form solutions of its linear part,
+        of which the first comes before any step.
     steps
         Of both optimizers; their rates fall to a tenth along a cosine.
     seed
@@ -109,10 +158,6 @@ def train_jointly(
         for name in ("design", "decoder")
     }
     values = twin.with_values(start).projected().values()
-    states = {
-        "design": rates["design"].init(values),
-        "decoder": rates["decoder"].init(eqx.filter(decoder, eqx.is_inexact_array)),
-    }
 
     def error(both: Any, scenes: Any, wanted: Any, progress: Any, key: Any) -> Any:
         design, network = both
@@ -143,6 +188,23 @@ def train_jointly(
 
     judge = eqx.filter_jit(error)
 
+    @eqx.filter_jit
+    def moments(values: Any, scenes: Any, progress: Any) -> Any:
+        now = twin.with_values(values)
+        if isinstance(now, Annealed):
+            now = now.annealed(progress)
+        return noise.moments_at(now(scenes))
+
+    solve_every = settings.get("solve_every")
+
+    def solved(decoder: Any, values: Any, progress: Any) -> Any:
+        pieces = [batch(part) for part in np.array_split(np.arange(trained), trained // 200)]
+        seen = [moments(values, scenes, progress) for scenes, _ in pieces]
+        mean, variance = (np.concatenate([np.asarray(s[k]) for s in seen]) for k in (0, 1))
+        rows = len(mean), -1
+        wanted = np.concatenate([np.asarray(w) for _, w in pieces])
+        return decoder.solved(mean.reshape(rows), variance.reshape(rows), wanted)
+
     def batch(chosen: np.ndarray) -> tuple[Any, Any]:
         scenes = np.asarray(objects[np.sort(chosen)], np.float32)
         wanted = (problem.target(scenes) - centre) / spread
@@ -156,7 +218,16 @@ def train_jointly(
     curve: list[tuple[int, float, float]] = []
     taken_s: list[float] = []
     best, least = values, np.inf
+    if isinstance(decoder, SmallDecoder) and solve_every:
+        decoder = solved(decoder.without_correction(), values, jnp.asarray(0.0))
+    states = {
+        "design": rates["design"].init(values),
+        "decoder": rates["decoder"].init(eqx.filter(decoder, eqx.is_inexact_array)),
+    }
     for step in range(steps + 1):
+        if solve_every and step and step % solve_every == 0:
+            # At the end of an annealed design: for what is built, as it is judged.
+            decoder = solved(decoder, values, jnp.asarray(step / steps))
         if step % settings["check_every"] == 0 or step == steps:
             built = jnp.asarray(1.0)
             errors = [

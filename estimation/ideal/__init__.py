@@ -10,6 +10,7 @@ from estimation.ideal.ascent import Ascent, Progress
 from estimation.ideal.autoregressive import AutoregressiveSurrogate
 from estimation.ideal.design import Candidate, IdealDesign, maximise_information
 from estimation.ideal.linear_stationary import LinearStationary
+from estimation.ideal.linear_strata import LinearStrata
 from estimation.ideal.protocol import (
     AnnealedTwin,
     DifferentiableTwin,
@@ -28,6 +29,7 @@ __all__ = [
     "IdealDesign",
     "LinearGaussian",
     "LinearStationary",
+    "LinearStrata",
     "Progress",
     "RefittedSurrogate",
     "StationarySurrogate",
