@@ -34,7 +34,12 @@ after 800 steps .432, .437, .442, .452; frames of sparse beads after 2000 .272, 
 BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-3
 WARM_UP = 50
-LOWEST_LOG_SIGMA = -4.0
+LOWEST_LOG_SIGMA, HIGHEST_LOG_SIGMA = -4.0, 30.0
+"""Of a component, in stabilised units; beyond, float32 has no width left, and its slope is NaN."""
+
+FARTHEST = 1e4
+"""Sigmas from a component's mean beyond which it is far enough: the rest of the tail is as flat."""
+
 
 Parameters = dict[str, Any]
 
@@ -81,7 +86,8 @@ class Statics(NamedTuple):
 def log_mass(middle: Any, half_width: Any, end: Any, mean: Any, log_sigma: Any) -> Any:
     """Return ln of the normal probability of a bin, right in the far tails and for any width."""
     inverse = jnp.exp(-log_sigma)
-    z = jnp.abs(middle - mean) * inverse
+    offset = jnp.clip((middle - mean) * inverse, -FARTHEST, FARTHEST)
+    z = jnp.abs(offset)
     width = 2.0 * half_width * inverse
     is_narrow = width < NARROW
     slim = jnp.where(is_narrow, width, NARROW)
@@ -91,7 +97,7 @@ def log_mass(middle: Any, half_width: Any, end: Any, mean: Any, log_sigma: Any) 
     narrow = -0.5 * z**2 - LOG_ROOT_2PI + jnp.log(slim) + sinhc - slim**2 / 24
     wide_width = jnp.where(is_narrow, 1.0, width)
     # an end bin has only one side: the other one is open
-    side = half_width * inverse - end * (middle - mean) * inverse
+    side = half_width * inverse - end * offset
     near = log_ndtr(jnp.where(end == 0.0, 0.5 * wide_width - z, side))
     far = log_ndtr(-0.5 * wide_width - z)
     is_inside = end == 0.0
@@ -105,7 +111,8 @@ def _log_sinhc(x: Any) -> Any:
 
 def log_density(value: Any, mean: Any, log_sigma: Any) -> Any:
     """Return the normal log density."""
-    return -0.5 * jnp.square((value - mean) * jnp.exp(-log_sigma)) - log_sigma - LOG_ROOT_2PI
+    z = jnp.clip((value - mean) * jnp.exp(-log_sigma), -FARTHEST, FARTHEST)
+    return -0.5 * jnp.square(z) - log_sigma - LOG_ROOT_2PI
 
 
 def initial_parameters(
@@ -153,6 +160,7 @@ def negative_log_likelihood(
     mean = guess[:, None] + sigma * mean
     log_width = log_sigma[:, None] + log_width
     log_width = LOWEST_LOG_SIGMA + jax.nn.softplus(log_width - LOWEST_LOG_SIGMA)
+    log_width = jnp.minimum(log_width, HIGHEST_LOG_SIGMA)
     middle = pixels.middle[patch, position][:, None]
     if design.is_counts:
         half = pixels.half_width[patch, position][:, None]

@@ -129,18 +129,20 @@ def train(
     steps = steps if sees else min(steps, BLIND_STEPS)
     descent = _Descent(design, statics, key, pixels, patches, len(chosen), judge, began_s)
     rate = family.rate * (WARM_RATE if is_warm else 1.0)
-    best, curve = descent.run(parameters, rate=rate, steps=steps, patience=family.patience)
+    best, curve, is_lost = descent.run(parameters, rate=rate, steps=steps, patience=family.patience)
     for attempt in range(1, ATTEMPTS):
-        if _best_of(curve)[0] > STEPS_AT_ONCE or len(curve) <= 2:
+        if not is_lost and (_best_of(curve)[0] > STEPS_AT_ONCE or len(curve) <= 2):
             break
-        # few data: the first hundred steps have already gone too far
+        # few data, or too steep: the first hundred steps have already gone too far
         slower = rate * SLOWER**attempt
         again = descent.run(parameters, rate=slower, steps=steps, patience=family.patience)
         if _best_of(again[1])[1] < _best_of(curve)[1]:
-            best, curve = again
+            best, curve, is_lost = again
     weights = sum(w.size for w in jax.tree.leaves(best))
     remaining = _remaining_gap(curve, has_many=len(chosen) * values >= VALUES_PER_WEIGHT * weights)
-    if earlier is not None and is_warm:
+    if is_lost:
+        remaining = None  # what it would have learnt is not known
+    elif earlier is not None and is_warm:
         remaining = _inherited_gap(remaining, earlier.remaining_gap_nats, curve)
     fitted = FittedAutoregressive(
         stabiliser=prepared.stabiliser,
@@ -172,8 +174,11 @@ class _Descent:
 
     def run(
         self, start: Any, *, rate: float, steps: int, patience: int
-    ) -> tuple[Any, list[tuple[int, float, float]]]:
-        """Return the parameters best on the validation objects, and the curve of their score."""
+    ) -> tuple[Any, list[tuple[int, float, float]], bool]:
+        """Return the parameters best on the validation objects, and the curve of their score.
+
+        Also whether the descent was lost: a score came that is no number, and it ended there.
+        """
         schedule = network.Schedule(np.float32(rate), np.float32(steps))
         parameters = jax.tree.map(jnp.array, start)  # a copy: steps overwrite what they are given
         moments = network.initial_moments(parameters)
@@ -193,11 +198,13 @@ class _Descent:
                 np.int32(self.n_patches),
             )
             nats = self.judge(parameters)
+            if not math.isfinite(nats):
+                return best, curve, True
             curve.append((curve[-1][0] + STEPS_AT_ONCE, nats, time.perf_counter() - self.began_s))
             since = 0 if nats < best_nats - SMALL_GAIN_NATS else since + 1
             if nats < best_nats:
                 best_nats, best = nats, _to_host(parameters)
-        return best, curve
+        return best, curve, False
 
 
 def score_rows(

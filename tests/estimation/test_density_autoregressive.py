@@ -72,6 +72,49 @@ def test_bin_probability_is_right_in_far_tails(half_width):
     np.testing.assert_allclose(log_mass(*args), truth, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("end", [-1, 0, 1])
+@pytest.mark.parametrize("log_sigma", [-4.0, 0.0, 30.0])
+@pytest.mark.parametrize("distance", [0.0, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("half_width", [1e-4, 0.04, 3.0])
+def test_bins_have_a_slope_however_far_and_wide_a_component_is(
+    end, log_sigma, distance, half_width
+):
+    import jax
+
+    from estimation.density.mixture_network import log_mass
+
+    def nats(mean, log_sigma):
+        return log_mass(np.float32(0), np.float32(half_width), np.float32(end), mean, log_sigma)
+
+    value, slopes = jax.value_and_grad(nats, argnums=(0, 1))(
+        np.float32(distance), np.float32(log_sigma)
+    )
+    assert np.isfinite([value, *slopes]).all()
+
+
+def test_a_training_that_is_lost_leaves_what_it_began_with_and_says_so(mocker):
+    """Steps that end in NaN, as colour scenes once made them."""
+    import jax
+
+    from estimation.density import mixture_network
+
+    def lost(_design, parameters, moments, *_):
+        return jax.tree.map(lambda x: x * np.nan, parameters), moments, None
+
+    mocker.patch.object(mixture_network, "train_steps", lost)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 1, 8, 8)).cumsum(axis=-1)
+    estimate = estimate_information(
+        values,
+        GaussianNoise(0.5),
+        density=AutoregressiveMixture(steps=200, hidden=8, batch=64),
+        patch=8,
+    )
+    assert np.isfinite(estimate.bits_per_pixel)
+    fits = estimate.fitted
+    assert all(len(fit.curve) == 1 and fit.remaining_gap_nats is None for fit in fits)
+
+
 @pytest.mark.parametrize(
     ("prior", "bits"),
     [
