@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
-from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
+from instrument.bench.interlocks import Interlock, PositionReading, Reading
+from instrument.bench.safety import UnsafeBench, make_all_safe
+from instrument.bench.slew import unit_of
 from instrument.config import (
     CameraRole,
     Config,
@@ -31,6 +33,7 @@ from instrument.config import (
     StageRole,
     VirtualMicroManager,
     VisaConfig,
+    XYStageRole,
 )
 from instrument.design import DesignError
 
@@ -67,9 +70,9 @@ def connect(config: Config) -> Bench:
         virtual = _open_virtual(config, undo)
         instruments = _open_instruments(config, virtual, undo)
         lights = _open_lights(config, instruments)
-        interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
         devices = {**_open_roles(config, manager), **lights}
+        interlocks = _open_interlocks(config, instruments, manager, devices)
         return _build(config, devices, interlocks, virtual, undo)
 
 
@@ -92,6 +95,8 @@ def _build(
         )
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
+    except LimitViolation as error:
+        raise ConnectError([f"`bench.roles`: {error}"]) from error
     check_reachable(bench)
     kept.enter_context(undo.pop_all())
     return bench
@@ -111,7 +116,7 @@ def check_reachable(bench: Bench) -> None:
     try:
         space = bench.space()
         for share in (0.0, 1.0, BETWEEN):
-            bench.check(space.from_unit(np.full(space.dimension, share)), space=space)
+            bench.check_values(space.from_unit(np.full(space.dimension, share)), space=space)
     except (DesignError, LimitViolation) as error:
         raise ConnectError([f"`design`: {error}"]) from error
 
@@ -166,18 +171,6 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     if unsafe:
         raise UnsafeBench(unsafe)
     return lights
-
-
-def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -> Interlock:
-    name, channel = entry.channel.split(".")
-    return Interlock(
-        channel=entry.channel,
-        meter=VisaMeter(instruments[name], channel=channel),
-        below=entry.below,
-        above=entry.above,
-        action=entry.action,
-        longest_pause_s=entry.longest_pause_s,
-    )
 
 
 def _open_micromanager(
@@ -236,6 +229,48 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         for name, role in config.bench.roles.items()
         if not isinstance(role, LightRole)
     })
+
+
+def _open_interlocks(
+    config: Config,
+    instruments: dict[str, VisaInstrument],
+    manager: MicroManager,
+    devices: dict[str, Device],
+) -> list[Interlock]:
+    from drivers.micromanager import MicroManagerMeter
+
+    def meter(entry: InterlockConfig) -> Reading:
+        if entry.channel is not None:
+            name, channel = entry.channel.split(".")
+            return VisaMeter(instruments[name], channel=channel)
+        name, part = entry.role_and_part
+        role = config.bench.roles[name]
+        if part and not isinstance(role, XYStageRole):
+            return MicroManagerMeter(manager, role.device, part, unit=entry.unit)
+        return PositionReading(cast("Actuator[Any]", devices[name]), part, unit_of(role))
+
+    def open_one(entry: InterlockConfig) -> Interlock:
+        name, part = entry.role_and_part
+        reading = meter(entry)
+        is_position = isinstance(reading, PositionReading)
+        return Interlock(
+            name=entry.name,
+            meter=reading,
+            below=entry.below,
+            above=entry.above,
+            hysteresis=entry.hysteresis,
+            action=entry.action,
+            longest_pause_s=entry.longest_pause_s,
+            role=name if is_position else None,
+            axis=part if is_position else "",
+            is_behind_core=entry.channel is None,
+        )
+
+    opened = _all_or_every_failure({
+        f"bench.interlocks.{index}": lambda e=entry: open_one(e)
+        for index, entry in enumerate(config.bench.interlocks)
+    })
+    return list(opened.values())
 
 
 def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> ActuatorT:

@@ -23,12 +23,14 @@ from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
-from instrument.bench.safety import InterlockTripped, Interrupted, Unsafe, signals_raise
+from instrument.bench.interlocks import InterlockTripped
+from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
+from instrument.campaign.pausing import Pauses
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
@@ -126,7 +128,7 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         bench = connect(config)
         try:
             _record_bench(ledger, bench)
-            _calibrate_if_asked(bench, ledger, bus)
+            _calibrate_if_asked(bench, ledger, bus, stop)
             ending = _run_campaign(bench, ledger, bus, stop)
         except BaseException as error:
             try:
@@ -208,7 +210,7 @@ def _leave_bench(
     return truth
 
 
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
+def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
     """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
     asked = bench.config.noise
     path = ledger.run_dir / NOISE_FILE
@@ -218,7 +220,9 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
     check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
     bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
     state = ledger.run_dir / "calibration.npz"
-    result = calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    result = Pauses(bench, bus, stop=stop).again(
+        lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    )
     as_noise(result, bench, protocol).save(path)
     for warning in result.warnings:
         if warning.name == Finding.SAMPLE_IN_VIEW:

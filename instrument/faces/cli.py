@@ -142,7 +142,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption 
             Console().print(device_table(bench.describe(), loaded))
             for interlock in bench.interlocks:
                 value = f"{interlock.meter.read():g} {interlock.meter.unit}"
-                typer.echo(f"interlock {interlock.channel}: {value}")
+                typer.echo(f"interlock {interlock.name}: {value}")
             bench.check_interlocks()
             space = bench.space()
             bench.check(space.start, space=space)
@@ -348,7 +348,8 @@ def _exit_codes() -> Iterator[None]:
     from drivers import DeviceError
     from estimation import EstimationError
     from instrument.bench.connect import ConnectError
-    from instrument.bench.safety import InterlockTripped, Interrupted, UnsafeBench
+    from instrument.bench.interlocks import InterlockTripped
+    from instrument.bench.safety import Interrupted, UnsafeBench
     from instrument.campaign.ledger import LedgerError
     from instrument.search.engines import EngineError
 
