@@ -125,7 +125,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
     with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
-        bench = connect(config)
+        try:
+            bench = connect(config)
+        except BaseException as error:  # all is safe and closed again
+            _record_end(ledger, error)
+            raise
         try:
             _record_bench(ledger, bench)
             _calibrate_if_asked(bench, ledger, bus, stop)
@@ -134,9 +138,7 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
             try:
                 bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
             finally:
-                status = "aborted" if isinstance(error, Interrupted) else "failed"
-                ledger.set_meta("status", status)
-                ledger.set_meta("why", str(error))
+                _record_end(ledger, error)
             raise
         unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
@@ -164,6 +166,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         seconds=seconds,
         unsafe=unsafe,
     )
+
+
+def _record_end(ledger: Ledger, error: BaseException) -> None:
+    ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
+    ledger.set_meta("why", str(error))
 
 
 @dataclass
