@@ -66,11 +66,12 @@ def component(position: Any, axis: str) -> float:
 
 
 class InterlockTripped(Exception):  # noqa: N818 - it is a state of the bench
-    """A condition on the bench does not hold; says which, and what was read."""
+    """A condition on the bench does not hold; says which, and what was read (None: nothing)."""
 
-    def __init__(self, text: str, interlock: Interlock):
+    def __init__(self, text: str, interlock: Interlock, *, reading: float | None = None):
         super().__init__(text)
         self.interlock = interlock
+        self.reading = reading
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +120,9 @@ class Interlock:
         self.is_open = broken is not None
         if broken is not None:
             raise InterlockTripped(
-                f"interlock {self.name}: {amount(value, self.meter.unit)}, must be {broken}", self
+                f"interlock {self.name}: {amount(value, self.meter.unit)}, must be {broken}",
+                self,
+                reading=value,
             )
         return value
 
