@@ -35,6 +35,7 @@ from instrument.bench.actuators import (
     verify,
     verify_position,
 )
+from instrument.bench.guardian import Guardian
 from instrument.bench.interlocks import Interlock, Interlocks
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
 from instrument.bench.lighting import Lighting
@@ -71,6 +72,8 @@ class Bench:
         What is called, in order, after the bench is safe.
     truth
         On a virtual bench, what only the simulator knows.
+    guardian
+        Switches the lights off if this process dies; closed by whoever started it.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Bench:
         interlocks: Sequence[Interlock] = (),
         closers: Sequence[Callable[[], None]] = (),
         truth: Callable[[], dict[str, float]] | None = None,
+        guardian: Guardian | None = None,
     ):
         self.config = config
         self.roles: dict[str, Role] = dict(config.bench.roles)
@@ -104,6 +108,7 @@ class Bench:
             light_roles,
             self.interlocks,
             patience_s=config.safety.watchdog_s,
+            guardian=guardian,
         )
         self._motion = Motion(self.roles, self._actuators, self.interlocks, self.lighting)
         bases = {

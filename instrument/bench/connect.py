@@ -16,6 +16,7 @@ import numpy as np
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
+from instrument.bench.guardian import GuardedLight, Guardian
 from instrument.bench.interlocks import Interlock, PositionReading, Reading
 from instrument.bench.safety import UnsafeBench, make_all_safe
 from instrument.bench.slew import unit_of
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 
 ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
+SILENCE_S = 15.0
+"""Beyond the watchdog's patience: after that this process is beyond help."""
+
 BETWEEN = 1 / 3**0.5
 """Share of a range that no device counts in."""
 
@@ -68,12 +72,13 @@ def connect(config: Config) -> Bench:
     """
     with ExitStack() as undo:
         virtual = _open_virtual(config, undo)
+        guardian = _start_guardian(config, undo)  # ends after the instruments are closed
         instruments = _open_instruments(config, virtual, undo)
         lights = _open_lights(config, instruments)
         manager = _open_micromanager(config, virtual, undo)
         devices = {**_open_roles(config, manager), **lights}
         interlocks = _open_interlocks(config, instruments, manager, devices)
-        return _build(config, devices, interlocks, virtual, undo)
+        return _build(config, devices, interlocks, virtual, guardian, undo)
 
 
 def _build(
@@ -81,6 +86,7 @@ def _build(
     devices: dict[str, Device],
     interlocks: Sequence[Interlock],
     virtual: VirtualBench | None,
+    guardian: Guardian | None,
     undo: ExitStack,
 ) -> Bench:
     """Put the bench together, and see that its devices can do what the design may ask of them."""
@@ -92,6 +98,7 @@ def _build(
             interlocks=interlocks,
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
+            guardian=guardian,
         )
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
@@ -229,6 +236,29 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         for name, role in config.bench.roles.items()
         if not isinstance(role, LightRole)
     })
+
+
+def _start_guardian(config: Config, undo: ExitStack) -> Guardian | None:
+    """Start the process that switches lights off if this one dies; none for virtual ones."""
+    lights = [
+        GuardedLight(
+            name=name,
+            declaration=config.bench.visa[role.device].declaration,
+            address=config.bench.visa[role.device].address,
+            backend=config.bench.visa[role.device].backend,
+            channel=role.channel,
+            output=role.output,
+            limits=role.limits,
+            safe=role.safe,
+        )
+        for name, role in config.bench.roles.items()
+        if isinstance(role, LightRole) and config.bench.visa[role.device].address != "virtual"
+    ]
+    if not lights or not config.safety.guardian:
+        return None
+    guardian = Guardian(lights, silence_s=config.safety.watchdog_s + SILENCE_S)
+    undo.callback(guardian.close)
+    return guardian
 
 
 def _open_interlocks(

@@ -13,8 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from drivers import DeviceError, LightSource
+from instrument.bench.guardian import BEAT_S, Guardian
 from instrument.bench.interlocks import Interlocks, InterlockTripped
-from instrument.bench.safety import UnsafeBench, make_all_safe, signals_wait
+from instrument.bench.safety import (
+    Interrupted,
+    UnsafeBench,
+    make_all_safe,
+    recall_main_thread,
+    signals_wait,
+)
 from instrument.bench.slew import pause_s, waypoints
 from instrument.bench.timing import Stopwatch
 from instrument.bench.watchdog import Watchdog, WatchdogTripped
@@ -35,6 +42,8 @@ class Lighting:
         What must hold while they are on.
     patience_s
         How much longer than it is known to need something may take while they are on.
+    guardian
+        Switches them off if this process dies.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Lighting:
         interlocks: Interlocks,
         *,
         patience_s: float,
+        guardian: Guardian | None = None,
     ):
         self.lights = dict(lights)
         self.level = {role: roles[role].level for role in lights}
@@ -52,6 +62,7 @@ class Lighting:
         self._roles = roles
         self._interlocks = interlocks
         self._patience_s = patience_s
+        self._guardian = guardian
         self._watchdog: Watchdog | None = None
         self._orders = threading.Lock()
         self._put_out_by: InterlockTripped | WatchdogTripped | None = None
@@ -71,27 +82,52 @@ class Lighting:
         """
         self._interlocks.check()
         self._put_out_by = None
-        self._watchdog = Watchdog(self._put_out, patience_s=self._patience_s)
+        self._watchdog = self._new_watchdog()
         try:
             with (
                 self._watchdog.on_duty(),
                 self._interlocks.patrolled(self._watchdog, self._put_out),
+                self._lit(stopwatch),
             ):
-                self.is_lit = True
-                try:
-                    with stopwatch.measure("light"):
-                        for role in self.lights:
-                            self.bring(role, levels[role], here=self._roles[role].safe)
-                    with stopwatch.measure("settle"), self.expecting("the light's settling"):
-                        settle()
-                    yield
-                    self.raise_if_put_out()
-                finally:
-                    self.is_lit = False
-                    with signals_wait(), stopwatch.measure("light"):
-                        self._darken()
+                with stopwatch.measure("light"):
+                    for role in self.lights:
+                        self.bring(role, levels[role], here=self._roles[role].safe)
+                with stopwatch.measure("settle"), self.expecting("the light's settling"):
+                    settle()
+                yield
+                self.raise_if_put_out()
+        except (DeviceError, Interrupted) as error:
+            tripped = self._put_out_by
+            if isinstance(tripped, WatchdogTripped) and not isinstance(error, UnsafeBench):
+                raise tripped from (None if error is tripped else error)  # it names what hangs
+            raise
         finally:
             self._watchdog = None
+
+    def _new_watchdog(self) -> Watchdog:
+        is_main = threading.current_thread() is threading.main_thread()
+        return Watchdog(
+            self._put_out,
+            patience_s=self._patience_s,
+            on_stuck=recall_main_thread if is_main else lambda: None,
+            beat=self._guardian.beat if self._guardian else lambda: None,
+            beat_s=BEAT_S,
+        )
+
+    @contextmanager
+    def _lit(self, stopwatch: Stopwatch) -> Iterator[None]:
+        """Let lights come on within the block; off, and verified off, after it."""
+        if self._guardian is not None:
+            self._guardian.lit()
+        self.is_lit = True
+        try:
+            yield
+        finally:
+            self.is_lit = False
+            with signals_wait(), stopwatch.measure("light"):
+                self._darken()
+                if self._guardian is not None:
+                    self._guardian.dark()
 
     def bring(self, role: str, level: float, *, here: float) -> None:
         """Bring a light to a level, in steps where its slew limit wants that."""
@@ -121,10 +157,6 @@ class Lighting:
         watchdog.report("loop", what, need_s=need_s)
         try:
             yield
-        except DeviceError as error:
-            if isinstance(self._put_out_by, WatchdogTripped):  # it names what hangs
-                raise self._put_out_by from error
-            raise
         finally:
             watchdog.report("loop", _LOOP)
         self.raise_if_put_out()

@@ -73,11 +73,26 @@ def signals_raise() -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    with _handlers(stop):
+    with _handlers(_interrupt):
         yield
+
+
+def recall_main_thread() -> None:
+    """Raise `Interrupted` in the main thread, where it waits for something that never comes.
+
+    Only within `signals_raise`: elsewhere the signal would not be ours. It cannot reach into a
+    driver's compiled code that does not return.
+    """
+    if signal.getsignal(signal.SIGTERM) is not _interrupt:
+        return
+    if hasattr(signal, "pthread_kill"):  # wakes what it waits in, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        signal.raise_signal(signal.SIGTERM)  # Python's handler runs in the main thread anyway
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(number)
 
 
 @contextmanager

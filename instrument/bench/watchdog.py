@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from drivers import DeviceError
 
 JOIN_TIMEOUT_S = 5.0
+RECALL_S = 5.0
+"""After the light is off: until the loop is called back from where it is stuck."""
 
 
 class WatchdogTripped(DeviceError):  # noqa: N818 - it is a state of the bench
@@ -38,10 +40,25 @@ class Watchdog:
         Called once, on the watchdog's thread, with the error that names the late one.
     patience_s
         How much longer than it is known to need something may take.
+    on_stuck
+        Called when the watch has not ended `RECALL_S` after that.
+    beat, beat_s
+        Called every so often while nobody is late.
     """
 
-    def __init__(self, on_trip: Callable[[WatchdogTripped], None], *, patience_s: float):
+    def __init__(
+        self,
+        on_trip: Callable[[WatchdogTripped], None],
+        *,
+        patience_s: float,
+        on_stuck: Callable[[], None] = lambda: None,
+        beat: Callable[[], None] = lambda: None,
+        beat_s: float = 1.0,
+    ):
         self._on_trip = on_trip
+        self._on_stuck = on_stuck
+        self._beat = beat
+        self._beat_s = beat_s
         self._patience_s = patience_s
         self._changed = threading.Condition()
         self._duties: dict[str, _Duty] = {}
@@ -75,17 +92,9 @@ class Watchdog:
             self._changed.notify_all()
 
     def _watch(self) -> None:
-        with self._changed:
-            while not self._is_over:
-                now_s = time.monotonic()
-                late = [duty for duty in self._duties.values() if duty.due_s <= now_s]
-                if late:
-                    break
-                next_s = min((duty.due_s for duty in self._duties.values()), default=None)
-                self._changed.wait(None if next_s is None else next_s - now_s)
-            else:
-                return
-        duty = late[0]
+        duty = self._first_late()
+        if duty is None:
+            return
         self._on_trip(
             WatchdogTripped(
                 f"{duty.what}: no sign of life for {duty.allowed_s:g} s with the light on, so the "
@@ -93,3 +102,21 @@ class Watchdog:
                 "device is as slow as that"
             )
         )
+        with self._changed:
+            has_ended = self._changed.wait_for(lambda: self._is_over, RECALL_S)
+        if not has_ended:
+            self._on_stuck()
+
+    def _first_late(self) -> _Duty | None:
+        """Return who is late first, or None at the end of the watch."""
+        while True:
+            self._beat()
+            with self._changed:
+                if self._is_over:
+                    return None
+                now_s = time.monotonic()
+                late = [duty for duty in self._duties.values() if duty.due_s <= now_s]
+                if late:
+                    return late[0]
+                waits = [duty.due_s - now_s for duty in self._duties.values()]
+                self._changed.wait(min([*waits, self._beat_s]))

@@ -1,5 +1,6 @@
 """The watchdog: light does not outlive whoever switched it on."""
 
+import signal
 import threading
 
 import pytest
@@ -7,7 +8,12 @@ import pytest
 from drivers import DeviceError, DeviceTimeout
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
-from instrument.bench.safety import UnsafeBench
+from instrument.bench.safety import (
+    Interrupted,
+    UnsafeBench,
+    recall_main_thread,
+    signals_raise,
+)
 from instrument.bench.timing import Stopwatch
 from instrument.bench.watchdog import Watchdog, WatchdogTripped
 from tests.instrument.fakes import broken, make_bench, make_config
@@ -89,6 +95,26 @@ def test_an_error_of_the_device_that_hung_is_kept_beside_the_watchdogs(bench, da
     with pytest.raises(WatchdogTripped) as raised:
         capture(bench)
     assert isinstance(raised.value.__cause__, DeviceTimeout)
+
+
+@pytest.mark.parametrize("role", ["camera", "sample"])
+def test_a_driver_that_never_returns_is_left_and_the_run_fails(bench, hang, monkeypatch, role):
+    """The call is on the main thread itself, as that of a driver nobody has bounded."""
+    monkeypatch.setattr("instrument.bench.watchdog.RECALL_S", 0.05)
+    device, light = bench.devices[role], bench.devices["light"]
+    call = {"camera": "snap", "sample": "wait"}[role]
+    normal = getattr(device, call)
+    setattr(device, call, lambda **keywords: hang.wait() if light.is_on() else normal(**keywords))
+    with pytest.raises(WatchdogTripped, match="no sign of life") as raised, signals_raise():
+        capture(bench)
+    assert isinstance(raised.value.__cause__, Interrupted)
+    assert not light.is_on()
+
+
+def test_outside_of_a_run_no_signal_is_sent(bench):
+    before = signal.getsignal(signal.SIGTERM)
+    recall_main_thread()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_light_that_hangs_while_it_comes_on_is_not_waited_for(bench, hang, monkeypatch):

@@ -9,7 +9,6 @@ A killed process has rows of its own below. docs/concepts/safety.md shows the ta
 
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,14 +34,13 @@ from instrument.campaign.engine import Campaign
 from instrument.campaign.ledger import Ledger
 from instrument.faces.cli import app
 
-ROOT = Path(__file__).parents[3]
 FAILED, BAD_INPUT, UNSAFE = 1, 2, 3
 OBJECTS = 9
 SECOND_TRIAL = (OBJECTS + 2) + 2 + 4  # exposures: two dark ones a trial, then one an object
 SHORT = [
     "search.trials=4", "search.confirm.repeats=1", f"objects.stage_grid.count={OBJECTS}",
     "score.patch=8", "score.density=gaussian", "safety.self_check_repeats=0",
-    "safety.watchdog_s=30",
+    "safety.watchdog_s=30", "safety.guardian=false",
 ]  # fmt: skip
 KNOWN_NOISE = {
     "virtual": "noise={gain: 2.17, offset: 100, read_noise: 1.7}",
@@ -222,19 +220,6 @@ def hang():
     event = threading.Event()
     yield event
     event.set()
-
-
-@pytest.fixture
-def cpp_config(tmp_path):
-    """The C++ demo bench with a light."""
-    text = (ROOT / "configs" / "democamera.yaml").read_text(encoding="utf-8")
-    text = text.replace("config: democamera.cfg", f"config: {ROOT / 'configs/democamera.cfg'}")
-    light = "    light: {device: led, channel: power_mw, level: 10, limits: [0, 20], safe: 0}\n"
-    visa = "  visa: {led: {declaration: led_driver, address: unset}}\n"
-    text = text.replace("  roles:\n", f"{visa}  roles:\n{light}")
-    path = tmp_path / "compiled.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def command(kind, cpp_config, led, run_dir, settings):
