@@ -94,6 +94,9 @@ class Guardian:
         self._hearing = threading.Thread(target=self._hear, name="guardian", daemon=True)
         self._hearing.start()
         self._is_lit = False
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # Windows before Python 3.12
+                os.set_blocking(self._process.stdin.fileno(), False)  # the watchdog must not wait
         self._tell({
             "process": os.getpid(),
             "silence_s": silence_s,

@@ -81,7 +81,6 @@ class Lighting:
             Something took too long with the light on.
         """
         self._interlocks.check()
-        self._put_out_by = None
         self._watchdog = self._new_watchdog()
         try:
             with (
@@ -102,7 +101,7 @@ class Lighting:
                 raise tripped from (None if error is tripped else error)  # it names what hangs
             raise
         finally:
-            self._watchdog = None
+            self._watchdog, self._put_out_by = None, None
 
     def _new_watchdog(self) -> Watchdog:
         is_main = threading.current_thread() is threading.main_thread()

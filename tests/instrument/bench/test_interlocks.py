@@ -179,6 +179,8 @@ def test_an_interlock_that_opens_during_an_exposure_ends_it_in_the_dark(tmp_path
         capture(bench)
     assert camera.lit_frames == 0
     assert [value for name, what, value in log.calls if (name, what) == ("led", "start")] == [10]
+    bench.interlocks.all[0].meter.values = [20.0]
+    bench.check_interlocks()  # what opened then is no reason to stay dark now
 
 
 def test_after_an_interlock_opened_no_shot_brings_the_light_back(tmp_path):
