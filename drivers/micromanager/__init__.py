@@ -8,6 +8,7 @@ limits and `setSLMImage` wraps 300 to 44.
 
 from drivers.micromanager._camera import MicroManagerCamera
 from drivers.micromanager._core import MicroManager
+from drivers.micromanager._meter import MicroManagerMeter
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
 from drivers.micromanager._slm import MicroManagerSLM
@@ -20,6 +21,7 @@ from drivers.micromanager._stages import (
 __all__ = [
     "MicroManager",
     "MicroManagerCamera",
+    "MicroManagerMeter",
     "MicroManagerProperty",
     "MicroManagerRotation",
     "MicroManagerSLM",

@@ -92,6 +92,7 @@ class MicroManager:
         from pymmcore_plus import CMMCorePlus
 
         self = cls(CMMCorePlus(adapter_paths=[str(p) for p in adapter_paths]), timeout_s=timeout_s)
+        searched = ", ".join(self.core.getDeviceAdapterSearchPaths())  # a hung core tells no more
         try:
             self.call(
                 f"Micro-Manager configuration {config}",
@@ -101,8 +102,7 @@ class MicroManager:
         except DeviceError as error:
             self.close()
             raise ConnectionLost(
-                f"{error}; search path for adapters: "
-                f"{', '.join(self.core.getDeviceAdapterSearchPaths()) or 'empty'} "
+                f"{error}; search path for adapters: {searched or 'empty'} "
                 "(set bench.micromanager.adapters to your Micro-Manager folder)"
             ) from error
         return self

@@ -65,8 +65,8 @@ class CoreThread:
                 return future.result()
             self._hung = what
             raise DeviceTimeout(
-                f"{what}: no return from Micro-Manager within {timeout_s:g} s; "
-                "check the device's power and cable"
+                f"{what}: no return from Micro-Manager within {timeout_s:g} s, so its thread "
+                f"{self._thread.name!r} is left behind; check the device's power and cable"
             ) from None
 
     def close(self, *, timeout_s: float = 2.0) -> bool:

@@ -7,6 +7,7 @@ when this returns or raises.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,10 @@ from jaxtyping import UInt16
 
 from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
+from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.timing import Stopwatch
 from instrument.grid import Positions
 
-SNAP_TIMEOUT_S = 5.0
 DARK_FRAMES = 2
 
 OnFrame = Callable[[int, UInt16[np.ndarray, "height width"]], None]
@@ -53,6 +54,8 @@ class Batch:
         Share of counts at full scale and at zero.
     captured_at
         Start and end, UTC, ISO 8601.
+    pauses
+        Why and when the light was off in the middle, with the number of frames taken before.
     """
 
     counts: UInt16[np.ndarray, "objects shots height width"]
@@ -63,6 +66,7 @@ class Batch:
     zero_fraction: float
     captured_at: tuple[str, str]
     read_back: tuple[dict[str, list[float]], ...] = ()
+    pauses: tuple[dict[str, Any], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
@@ -76,16 +80,27 @@ class Batch:
             "saturated_fraction": self.saturated_fraction,
             "zero_fraction": self.zero_fraction,
             "captured_at": list(self.captured_at),
+            "pauses": list(self.pauses),
         }
 
 
+def end_the_batch(tripped: InterlockTripped) -> None:
+    """Wait for no interlock: raise it."""
+    raise tripped
+
+
 def capture_batch(
-    bench: Bench, positions: Positions, *, stopwatch: Stopwatch, on_frame: OnFrame
+    bench: Bench,
+    positions: Positions,
+    *,
+    stopwatch: Stopwatch,
+    on_frame: OnFrame,
+    on_trip: Callable[[InterlockTripped], None] = end_the_batch,
 ) -> Batch:
     """Visit every position with the light on and expose once a shot at each.
 
     Shots come in the order of the bench file: all shots of one object in turn, or all objects under
-    the setting of one shot.
+    the setting of one shot. A frame during which an interlock opened is taken again.
 
     Parameters
     ----------
@@ -97,11 +112,15 @@ def capture_batch(
         Takes the seconds spent moving, settling, exposing, switching light.
     on_frame
         Called with index and frame; for live view, must return at once.
+    on_trip
+        Called in the dark when an interlock does not hold; returns when the batch may go on.
 
     Raises
     ------
     InterlockTripped
-        A condition does not hold; the light is off.
+        From `on_trip`.
+    WatchdogTripped
+        Something took too long with the light on; it is off.
     FrameLoss, DeviceError
         From the devices.
     """
@@ -114,21 +133,28 @@ def capture_batch(
     exposure_ms = bench.exposure_ms
     read_back = _first_read_back(bench)
     black_level_adu = _black_level(bench, stopwatch)
+    visits = deque(_visits(len(positions), shots, order=config.shots_order))
     taken, visited = 0, None
-    with bench.illuminated(stopwatch=stopwatch):
-        for index, shot in _visits(len(positions), shots, order=config.shots_order):
-            if index != visited:
-                here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
-                there.setdefault(index, here)
-                visited = index
-            for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
-                read_back[shot].setdefault(name, []).append(value)
-            with stopwatch.measure("interlock"):
-                bench.check_interlocks()
-            with stopwatch.measure("exposure"):
-                counts[index, shot] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
-            on_frame(taken, counts[index, shot])
-            taken += 1
+    pauses: list[dict[str, Any]] = []
+    while visits:
+        try:
+            with bench.illuminated(stopwatch=stopwatch):
+                while visits:
+                    index, shot = visits[0]
+                    if index != visited:
+                        here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
+                        there.setdefault(index, here)
+                        visited = index
+                    for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
+                        read_back[shot].setdefault(name, []).append(value)
+                    counts[index, shot] = bench.expose(stopwatch=stopwatch)
+                    visits.popleft()
+                    on_frame(taken, counts[index, shot])
+                    taken += 1
+        except InterlockTripped as tripped:
+            pauses.append({"frames_before": taken, "at": _now(), "why": str(tripped)})
+            with stopwatch.measure("pause"):
+                on_trip(tripped)
     if taken != len(positions) * shots:
         raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
     full_scale = 2**bench.camera.bit_depth - 1
@@ -142,6 +168,7 @@ def capture_batch(
             zero_fraction=float(np.mean(counts == 0)),
             captured_at=(started_at, _now()),
             read_back=read_back,
+            pauses=tuple(pauses),
         )
 
 
@@ -183,9 +210,7 @@ def capture_repeats(
     with bench.illuminated(stopwatch=stopwatch):
         bench.move_sample(role, position, stopwatch=stopwatch)
         for index in range(repeats):
-            bench.check_interlocks()
-            with stopwatch.measure("exposure"):
-                counts[index] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
+            counts[index] = bench.expose(stopwatch=stopwatch)
     return counts
 
 
@@ -225,8 +250,7 @@ def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
     """Mean of a few frames with the light off, where there is a light to be off."""
     if not bench.lights():
         return None
-    with stopwatch.measure("exposure"):
-        darks = [bench.camera.snap(timeout_s=SNAP_TIMEOUT_S) for _ in range(DARK_FRAMES)]
+    darks = [bench.expose(stopwatch=stopwatch) for _ in range(DARK_FRAMES)]
     return float(np.mean(darks))
 
 

@@ -7,10 +7,13 @@ each is read back. The first shot is on the bench after that; `show_shot` brings
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+from jaxtyping import UInt16
 
 from drivers import (
     Actuator,
@@ -19,6 +22,7 @@ from drivers import (
     DeviceDescription,
     DeviceError,
     LightSource,
+    LimitViolation,
     Position,
     ProtocolError,
     SpatialLightModulator,
@@ -28,13 +32,16 @@ from drivers import (
 from instrument.bench.actuators import (
     ExposureActuator,
     as_kind,
-    check_target,
     verify,
     verify_position,
 )
+from instrument.bench.guardian import Guardian
+from instrument.bench.interlocks import Interlock, Interlocks
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
+from instrument.bench.lighting import Lighting
+from instrument.bench.motion import Motion
 from instrument.bench.patterns import make_basis
-from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
+from instrument.bench.safety import Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
@@ -43,12 +50,11 @@ from instrument.config import (
     PatternParameter,
     Role,
     SlmRole,
-    XYStageRole,
 )
 from instrument.design import Design, DesignError, DesignSpace
 
-MOVE_TIMEOUT_S = 30.0
-LIGHT_TIMEOUT_S = 5.0
+AFTER_THE_WATCHDOG_S = 2.0
+"""An exposure that hangs ends in the dark first, and then with its own error."""
 
 
 class Bench:
@@ -66,6 +72,8 @@ class Bench:
         What is called, in order, after the bench is safe.
     truth
         On a virtual bench, what only the simulator knows.
+    guardian
+        Switches the lights off if this process dies; closed by whoever started it.
     """
 
     def __init__(
@@ -76,17 +84,17 @@ class Bench:
         interlocks: Sequence[Interlock] = (),
         closers: Sequence[Callable[[], None]] = (),
         truth: Callable[[], dict[str, float]] | None = None,
+        guardian: Guardian | None = None,
     ):
         self.config = config
         self.roles: dict[str, Role] = dict(config.bench.roles)
         self.devices = dict(devices)
-        self.interlocks = tuple(interlocks)
+        self.interlocks = Interlocks(interlocks, interval_s=config.safety.interlock_interval_s)
         self.truth = truth
         self._closers = tuple(closers)
         self._is_closed = False
         self._keeps_design = False
         self._unsafe: tuple[Unsafe, ...] = ()
-        self._is_lit = False
         self._settings: tuple[Setting, ...] = ()
         self._read_back: dict[str, float] = {}
         self.shot: int | None = None
@@ -94,9 +102,15 @@ class Bench:
         camera_name, self.camera_role, self.camera = self._only_camera()
         self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
         self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
-        self._light_level = {
-            name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
-        }
+        light_roles = {n: role for n, role in self.roles.items() if isinstance(role, LightRole)}
+        self.lighting = Lighting(
+            {name: as_kind(self.devices[name], LightSource, name) for name in light_roles},
+            light_roles,
+            self.interlocks,
+            patience_s=config.safety.watchdog_s,
+            guardian=guardian,
+        )
+        self._motion = Motion(self.roles, self._actuators, self.interlocks, self.lighting)
         bases = {
             name: make_basis(parameter, self.slm(parameter.role).shape)
             for name, parameter in config.design.items()
@@ -142,15 +156,11 @@ class Bench:
 
     def lights(self) -> dict[str, LightSource]:
         """Lights by role."""
-        return {
-            name: as_kind(self.devices[name], LightSource, name)
-            for name, role in self.roles.items()
-            if isinstance(role, LightRole)
-        }
+        return dict(self.lighting.lights)
 
     def light_level(self, role: str) -> float:
         """Level of a light while frames are taken, in its unit: the file's, or the design's."""
-        return self._light_level[role]
+        return self.lighting.level[role]
 
     def describe(self) -> list[DeviceDescription]:
         """Ask every device what it is, in the order of the roles."""
@@ -178,7 +188,7 @@ class Bench:
         DesignError
             The design does not fit `space`. Nothing has moved.
         LimitViolation
-            A role's or a device's limit forbids a value, in any shot. Nothing has moved.
+            A limit, slew limit or interlock forbids a value, in any shot. Nothing has moved.
         DeviceTimeout, ProtocolError, DeviceError
             A device did not arrive; the bench must be made safe.
         """
@@ -196,11 +206,18 @@ class Bench:
         tuple of Setting
             What each role would be asked for, one setting a shot.
         """
+        settings = self.check_values(design, space=space)
+        for role in settings[0]:
+            self._motion.check_moves(role, [setting[role] for setting in settings])
+        return settings
+
+    def check_values(self, design: Design, *, space: DesignSpace) -> tuple[Setting, ...]:
+        """Check as `check` does, but for the slew limits of the way from where the bench is now."""
         space.check(design)
         settings = make_settings(self.config, self._knobs, design)
         for setting in settings:
             for role, target in setting.items():
-                self._check(role, target)
+                self._motion.check(role, target)
         return settings
 
     def show_shot(self, shot: int, *, stopwatch: Stopwatch) -> dict[str, float]:
@@ -231,19 +248,12 @@ class Bench:
     def move_sample(self, role: str, position_um: Position, *, stopwatch: Stopwatch) -> Position:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
         stage = self.xy_stage(role)
-        settings = self.roles[role]
-        self._check(role, position_um)
+        self._motion.check(role, position_um)
+        self._motion.travel({role: position_um}, stopwatch)
         with stopwatch.measure("command"):
-            stage.start(position_um)
-        with stopwatch.measure("travel"):
-            stage.wait(timeout_s=MOVE_TIMEOUT_S)
-        if isinstance(settings, XYStageRole) and settings.settle_ms:
-            with stopwatch.measure("settle"):
-                time.sleep(settings.settle_ms / 1e3)  # mechanics ring on after the read-back
-        with stopwatch.measure("command"):
-            return verify_position(role, settings, stage, position_um)
+            return verify_position(role, self.roles[role], stage, position_um)
 
-    # ---- light
+    # ---- light and frames
 
     @contextmanager
     def illuminated(
@@ -261,34 +271,74 @@ class Bench:
         Raises
         ------
         InterlockTripped
-            Before any light leaves, if a condition does not hold.
+            Before any light leaves, if a condition does not hold, or as soon as one does not.
+        WatchdogTripped
+            Something took too long with the light on; it is off.
         """
         lights = self.lights()
         if not lights:
             yield
             return
-        self.check_interlocks()
-        asked = self._light_level if levels is None else levels
+        asked = self.lighting.level if levels is None else levels
         for role in lights:
-            self._check(role, asked[role])
-        try:
-            self._is_lit = True
-            with stopwatch.measure("light"):
-                for role, light in lights.items():
-                    light.start(asked[role])
-                    light.wait(timeout_s=LIGHT_TIMEOUT_S)
-            with stopwatch.measure("settle"):
-                self._settle(lights)
+            self._motion.check(role, asked[role])
+            self._motion.check_moves(role, [asked[role]])
+        settle = functools.partial(self._motion.settle, lights)
+        with self.lighting.on(asked, stopwatch=stopwatch, settle=settle):
             yield
-        finally:
-            self._is_lit = False
-            with signals_wait(), stopwatch.measure("light"):
-                self._darken(lights)
+
+    def expose(self, *, stopwatch: Stopwatch) -> UInt16[np.ndarray, "height width"]:
+        """Take one frame, in ADU; while light may leave, only with every interlock holding.
+
+        Raises
+        ------
+        InterlockTripped
+            One does not hold, before the exposure or during it; the light is off.
+        WatchdogTripped
+            The camera did not return in time; the light is off.
+        LimitViolation
+            With light on and interlocks that cannot be read during it, an exposure longer than
+            `safety.interlock_interval_s`.
+        FrameLoss, DeviceError
+            From the camera.
+        """
+        is_dark = bool(self.lights()) and not self.lighting.is_lit
+        if not is_dark:
+            with stopwatch.measure("interlock"):
+                self.check_interlocks()
+            self._check_exposure(self.exposure_ms)
+        exposure_s = self.exposure_ms / 1e3
+        what = f"{self.camera.name}: an exposure of {self.exposure_ms:g} ms"
+        with (
+            stopwatch.measure("exposure"),
+            self.lighting.expecting(what, need_s=exposure_s),
+            self.interlocks.unread_while_exposing(),
+        ):
+            return self.camera.snap(timeout_s=self.config.safety.watchdog_s + AFTER_THE_WATCHDOG_S)
+
+    def capture(
+        self, frames: int, *, exposure_ms: float, timeout_s: float
+    ) -> UInt16[np.ndarray, "frames height width"]:
+        """Take a sequence, in ADU, each of the exposure that the camera was set to.
+
+        The interlocks are read meanwhile, between its frames.
+
+        Raises
+        ------
+        InterlockTripped, WatchdogTripped, LimitViolation, FrameLoss, DeviceError
+            As `expose`.
+        """
+        if self.lighting.is_lit:
+            self._check_exposure(exposure_ms)
+        need_s = frames * exposure_ms / 1e3 + timeout_s
+        what = f"{self.camera.name}: a sequence of {frames} frames"
+        with self.lighting.expecting(what, need_s=need_s):
+            return self.camera.capture(frames, timeout_s=timeout_s)
 
     def check_interlocks(self) -> None:
         """Raise `InterlockTripped` for the first condition that does not hold."""
-        for interlock in self.interlocks:
-            interlock.check()
+        self.lighting.raise_if_put_out()
+        self.interlocks.check()
 
     # ---- the ways out
 
@@ -350,19 +400,25 @@ class Bench:
                 return name, role, as_kind(self.devices[name], Camera, name)
         raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
 
+    def _check_exposure(self, exposure_ms: float) -> None:
+        longest_s = self.interlocks.interval_s
+        if self.interlocks.are_behind_core and exposure_ms / 1e3 > longest_s:
+            raise LimitViolation(
+                f"{self.camera.name}: an exposure of {exposure_ms:g} ms with the light on, "
+                f"during which an interlock over a role would go unread; at most {longest_s:g} s "
+                "(safety.interlock_interval_s) may"
+            )
+
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
-        """Start all, wait for all, settle, read all back; levels wait for the light to come on."""
+        """Bring all at a time, settle, read all back; levels wait for the light to come on."""
         levels = {r: t for r, t in setting.items() if isinstance(self.roles[r], LightRole)}
-        self._light_level.update(levels)  # type: ignore[arg-type] - a level is a number
-        moving = {r: t for r, t in setting.items() if self._is_lit or r not in levels}
-        with stopwatch.measure("command"):
-            for role, target in moving.items():
-                self._actuator(role).start(target)
-        with stopwatch.measure("travel"):
-            for role in moving:
-                self._actuator(role).wait(timeout_s=MOVE_TIMEOUT_S)
-        with stopwatch.measure("settle"):
-            self._settle(moving)
+        for role, level in levels.items():
+            here, self.lighting.level[role] = self.lighting.level[role], level  # type: ignore[arg-type] - a level is a number
+            if self.lighting.is_lit:
+                with stopwatch.measure("command"):
+                    self.lighting.bring(role, self.lighting.level[role], here=here)
+        moving = {role: target for role, target in setting.items() if role not in levels}
+        self._motion.travel(moving, stopwatch)
         with stopwatch.measure("command"):
             there = {
                 role: verify(role, self.roles[role], self._actuator(role), target)
@@ -374,19 +430,3 @@ class Bench:
 
     def _actuator(self, role: str) -> Actuator[Any]:
         return self._actuators[role]
-
-    def _check(self, role: str, target: Any) -> None:
-        check_target(role, self.roles[role], self._actuator(role), target)
-
-    def _settle(self, roles: Iterable[str]) -> None:
-        settle_ms = max(
-            (getattr(self.roles[role], "settle_ms", 0.0) for role in roles), default=0.0
-        )
-        # The read-back arrives before a liquid crystal has turned or a stage has stopped ringing.
-        time.sleep(settle_ms / 1e3)
-
-    @staticmethod
-    def _darken(lights: Mapping[str, LightSource]) -> None:
-        unsafe = make_all_safe(list(lights.items()))
-        if unsafe:
-            raise UnsafeBench(unsafe)

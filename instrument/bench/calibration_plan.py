@@ -153,7 +153,7 @@ def step_frames(bench: Bench, step: Step) -> Iterator[np.ndarray]:
     while left:
         count = left if left <= at_once + 1 else at_once  # a frame alone has no neighbour in time
         with _light(bench, step):
-            frames = bench.camera.capture(count, timeout_s=CAPTURE_TIMEOUT_S)
+            frames = bench.capture(count, exposure_ms=step.exposure_ms, timeout_s=CAPTURE_TIMEOUT_S)
         yield from frames
         left -= count
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
-from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
+from instrument.bench.guardian import GuardedLight, Guardian
+from instrument.bench.interlocks import Interlock, PositionReading, Reading
+from instrument.bench.safety import UnsafeBench, make_all_safe
+from instrument.bench.slew import unit_of
 from instrument.config import (
     CameraRole,
     Config,
@@ -31,6 +34,7 @@ from instrument.config import (
     StageRole,
     VirtualMicroManager,
     VisaConfig,
+    XYStageRole,
 )
 from instrument.design import DesignError
 
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 
 
 ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
+SILENCE_S = 15.0
+"""Beyond the watchdog's patience: after that this process is beyond help."""
+
 BETWEEN = 1 / 3**0.5
 """Share of a range that no device counts in."""
 
@@ -65,12 +72,13 @@ def connect(config: Config) -> Bench:
     """
     with ExitStack() as undo:
         virtual = _open_virtual(config, undo)
+        guardian = _start_guardian(config, undo)  # ends after the instruments are closed
         instruments = _open_instruments(config, virtual, undo)
         lights = _open_lights(config, instruments)
-        interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
         devices = {**_open_roles(config, manager), **lights}
-        return _build(config, devices, interlocks, virtual, undo)
+        interlocks = _open_interlocks(config, instruments, manager, devices)
+        return _build(config, devices, interlocks, virtual, guardian, undo)
 
 
 def _build(
@@ -78,6 +86,7 @@ def _build(
     devices: dict[str, Device],
     interlocks: Sequence[Interlock],
     virtual: VirtualBench | None,
+    guardian: Guardian | None,
     undo: ExitStack,
 ) -> Bench:
     """Put the bench together, and see that its devices can do what the design may ask of them."""
@@ -89,9 +98,12 @@ def _build(
             interlocks=interlocks,
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
+            guardian=guardian,
         )
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
+    except LimitViolation as error:
+        raise ConnectError([f"`bench.roles`: {error}"]) from error
     check_reachable(bench)
     kept.enter_context(undo.pop_all())
     return bench
@@ -111,7 +123,7 @@ def check_reachable(bench: Bench) -> None:
     try:
         space = bench.space()
         for share in (0.0, 1.0, BETWEEN):
-            bench.check(space.from_unit(np.full(space.dimension, share)), space=space)
+            bench.check_values(space.from_unit(np.full(space.dimension, share)), space=space)
     except (DesignError, LimitViolation) as error:
         raise ConnectError([f"`design`: {error}"]) from error
 
@@ -166,18 +178,6 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     if unsafe:
         raise UnsafeBench(unsafe)
     return lights
-
-
-def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -> Interlock:
-    name, channel = entry.channel.split(".")
-    return Interlock(
-        channel=entry.channel,
-        meter=VisaMeter(instruments[name], channel=channel),
-        below=entry.below,
-        above=entry.above,
-        action=entry.action,
-        longest_pause_s=entry.longest_pause_s,
-    )
 
 
 def _open_micromanager(
@@ -236,6 +236,71 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         for name, role in config.bench.roles.items()
         if not isinstance(role, LightRole)
     })
+
+
+def _start_guardian(config: Config, undo: ExitStack) -> Guardian | None:
+    """Start the process that switches lights off if this one dies; none for virtual ones."""
+    lights = [
+        GuardedLight(
+            name=name,
+            declaration=config.bench.visa[role.device].declaration,
+            address=config.bench.visa[role.device].address,
+            backend=config.bench.visa[role.device].backend,
+            channel=role.channel,
+            output=role.output,
+            limits=role.limits,
+            safe=role.safe,
+        )
+        for name, role in config.bench.roles.items()
+        if isinstance(role, LightRole) and config.bench.visa[role.device].address != "virtual"
+    ]
+    if not lights or not config.safety.guardian:
+        return None
+    guardian = Guardian(lights, silence_s=config.safety.watchdog_s + SILENCE_S)
+    undo.callback(guardian.close)
+    return guardian
+
+
+def _open_interlocks(
+    config: Config,
+    instruments: dict[str, VisaInstrument],
+    manager: MicroManager,
+    devices: dict[str, Device],
+) -> list[Interlock]:
+    from drivers.micromanager import MicroManagerMeter
+
+    def meter(entry: InterlockConfig) -> Reading:
+        if entry.channel is not None:
+            name, channel = entry.channel.split(".")
+            return VisaMeter(instruments[name], channel=channel)
+        name, part = entry.role_and_part
+        role = config.bench.roles[name]
+        if part and not isinstance(role, XYStageRole):
+            return MicroManagerMeter(manager, role.device, part, unit=entry.unit)
+        return PositionReading(cast("Actuator[Any]", devices[name]), part, unit_of(role))
+
+    def open_one(entry: InterlockConfig) -> Interlock:
+        name, part = entry.role_and_part
+        reading = meter(entry)
+        is_position = isinstance(reading, PositionReading)
+        return Interlock(
+            name=entry.name,
+            meter=reading,
+            below=entry.below,
+            above=entry.above,
+            hysteresis=entry.hysteresis,
+            action=entry.action,
+            longest_pause_s=entry.longest_pause_s,
+            role=name if is_position else None,
+            axis=part if is_position else "",
+            is_behind_core=entry.channel is None,
+        )
+
+    opened = _all_or_every_failure({
+        f"bench.interlocks.{index}": lambda e=entry: open_one(e)
+        for index, entry in enumerate(config.bench.interlocks)
+    })
+    return list(opened.values())
 
 
 def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> ActuatorT:

@@ -38,4 +38,5 @@ def check_within(
 
 def amount(value: float, unit: str) -> str:
     """Write a value with its unit; `1` is the unit of a plain number."""
-    return f"{value:g}" if unit == "1" else f"{value:g} {unit}"
+    number = f"{value + 0.0:g}"  # a stage at -0.0 is at 0
+    return number if unit == "1" else f"{number} {unit}"

@@ -1,4 +1,4 @@
-"""Ways out: signals become exceptions, interlocks are conditions, and nothing stops the dark.
+"""Ways out: signals become exceptions, and nothing stops the dark.
 
 `make_all_safe` is the one place that catches everything: every device is tried, lights first, and
 what could not be made safe is reported.
@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Literal
 
-from drivers import Device, DeviceError, Meter
+from drivers import Device, DeviceError
 
 _log = logging.getLogger(__name__)
 _SIGNALS = [
@@ -29,41 +28,6 @@ class Interrupted(Exception):  # noqa: N818 - it is not an error
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
         self.number = number
-
-
-class InterlockTripped(Exception):  # noqa: N818 - it is a state of the bench
-    """A condition on the bench does not hold; says which, and what was read."""
-
-    def __init__(self, text: str, interlock: Interlock):
-        super().__init__(text)
-        self.interlock = interlock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interlock:
-    """A meter that must read within bounds while light is on."""
-
-    channel: str
-    meter: Meter
-    below: float | None
-    above: float | None
-    action: Literal["pause", "abort"]
-    longest_pause_s: float
-
-    def check(self) -> None:
-        """Read the meter; raise `InterlockTripped` if its bounds do not hold."""
-        value = self.meter.read()
-        unit = self.meter.unit
-        if self.below is not None and not value < self.below:
-            raise InterlockTripped(
-                f"interlock {self.channel}: {value:g} {unit}, must be below {self.below:g} {unit}",
-                self,
-            )
-        if self.above is not None and not value > self.above:
-            raise InterlockTripped(
-                f"interlock {self.channel}: {value:g} {unit}, must be above {self.above:g} {unit}",
-                self,
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +73,26 @@ def signals_raise() -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    with _handlers(stop):
+    with _handlers(_interrupt):
         yield
+
+
+def recall_main_thread() -> None:
+    """Raise `Interrupted` in the main thread, where it waits for something that never comes.
+
+    Only within `signals_raise`: elsewhere the signal would not be ours. It cannot reach into a
+    driver's compiled code that does not return.
+    """
+    if signal.getsignal(signal.SIGTERM) is not _interrupt:
+        return
+    if hasattr(signal, "pthread_kill"):  # wakes what it waits in, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        signal.raise_signal(signal.SIGTERM)  # Python's handler runs in the main thread anyway
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(number)
 
 
 @contextmanager

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from estimation.information import DensityName
 from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
 from instrument.bench.bench import Bench
 from instrument.bench.patterns import grey_patterns
-from instrument.bench.safety import InterlockTripped
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import (
     CampaignStarted,
@@ -31,6 +29,7 @@ from instrument.campaign.events import (
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.outcome import Outcome
+from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
@@ -46,12 +45,10 @@ from instrument.grid import grid_positions
 from instrument.search.protocol import Observation
 
 LIVE_INTERVAL_S = 0.05
-INTERLOCK_POLL_S = 1.0
 MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
 )
-Captured = TypeVar("Captured")
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
@@ -191,7 +188,8 @@ class Campaign:
 
     def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
         """Apply, capture, make durable, apply the policies."""
-        batch = self._when_interlocks_allow(lambda: self._expose(number, proposal, stopwatch))
+        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
@@ -206,7 +204,9 @@ class Campaign:
             raise BatchRefused(verdict.refused)
         return batch
 
-    def _expose(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
+    def _expose(
+        self, number: int, proposal: Proposal, stopwatch: Stopwatch, pauses: Pauses
+    ) -> Batch:
         applied = self._bench.apply(proposal.design, space=self.space, stopwatch=stopwatch)
         self._bus.emit(
             TrialStarted(
@@ -222,6 +222,7 @@ class Campaign:
             self._positions,
             stopwatch=stopwatch,
             on_frame=lambda index, frame: self._show(number, index, frame),
+            on_trip=pauses.wait,
         )
 
     def _check_noise(self, when: When, design: Design) -> None:
@@ -232,7 +233,7 @@ class Campaign:
         is_done = when == "start" and self._is_noise_checked
         if is_done or not self._config.safety.self_check_repeats:
             return
-        record = self._when_interlocks_allow(
+        record = Pauses(self._bench, self._bus, stop=self._stop).again(
             lambda: check_noise(
                 self._bench,
                 self._noise,
@@ -247,29 +248,6 @@ class Campaign:
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
-
-    def _when_interlocks_allow(self, expose: Callable[[], Captured]) -> Captured:
-        """Expose; where an interlock pauses, wait in the dark for it to hold again."""
-        while True:
-            try:
-                return expose()
-            except InterlockTripped as tripped:
-                if tripped.interlock.action != "pause":
-                    raise
-                self._bus.emit(Notice(text=f"paused, light off: {tripped}"))
-                self._wait_until_allowed(tripped)
-                self._bus.emit(Notice(text=f"interlock {tripped.interlock.channel} holds again"))
-
-    def _wait_until_allowed(self, tripped: InterlockTripped) -> None:
-        deadline_s = time.monotonic() + tripped.interlock.longest_pause_s
-        while time.monotonic() < deadline_s:
-            try:
-                self._bench.check_interlocks()
-            except InterlockTripped:
-                self._stop.wait(INTERLOCK_POLL_S)
-            else:
-                return
-        raise tripped
 
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:
         now_s = time.perf_counter()

@@ -111,6 +111,22 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended(Notice):
+    """The light is off and the campaign waits for an interlock, at most `longest_s`."""
+
+    interlock: str
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Notice):
+    """The interlock holds again after `seconds`; the campaign goes on."""
+
+    interlock: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignEnded(Event):
     """The last event: `status` is `finished`, `aborted` or `failed`."""
 

@@ -23,12 +23,14 @@ from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
-from instrument.bench.safety import InterlockTripped, Interrupted, Unsafe, signals_raise
+from instrument.bench.interlocks import InterlockTripped
+from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
+from instrument.campaign.pausing import Pauses
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
@@ -123,18 +125,20 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
     with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
-        bench = connect(config)
+        try:
+            bench = connect(config)
+        except BaseException as error:  # all is safe and closed again
+            _record_end(ledger, error)
+            raise
         try:
             _record_bench(ledger, bench)
-            _calibrate_if_asked(bench, ledger, bus)
+            _calibrate_if_asked(bench, ledger, bus, stop)
             ending = _run_campaign(bench, ledger, bus, stop)
         except BaseException as error:
             try:
                 bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
             finally:
-                status = "aborted" if isinstance(error, Interrupted) else "failed"
-                ledger.set_meta("status", status)
-                ledger.set_meta("why", str(error))
+                _record_end(ledger, error)
             raise
         unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
@@ -162,6 +166,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         seconds=seconds,
         unsafe=unsafe,
     )
+
+
+def _record_end(ledger: Ledger, error: BaseException) -> None:
+    ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
+    ledger.set_meta("why", str(error))
 
 
 @dataclass
@@ -208,7 +217,7 @@ def _leave_bench(
     return truth
 
 
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
+def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
     """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
     asked = bench.config.noise
     path = ledger.run_dir / NOISE_FILE
@@ -218,7 +227,9 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus) -> None:
     check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
     bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
     state = ledger.run_dir / "calibration.npz"
-    result = calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    result = Pauses(bench, bus, stop=stop).again(
+        lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    )
     as_noise(result, bench, protocol).save(path)
     for warning in result.warnings:
         if warning.name == Finding.SAMPLE_IN_VIEW:

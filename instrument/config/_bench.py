@@ -6,6 +6,7 @@ that nobody has to write it.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
@@ -58,6 +59,24 @@ class VisaConfig(Section):
     backend: str = "@py"
 
 
+class Slew(Section):
+    """How fast a role may change: `most` of its unit per move, or per second.
+
+    What goes farther is done in steps (`ramp`), or not at all (`refuse`). A rate can only be
+    ramped: how fast a device goes by itself is not known before it has moved.
+    """
+
+    most: Positive
+    per: Literal["move", "s"] = "move"
+    beyond: Literal["ramp", "refuse"] = "ramp"
+
+    @model_validator(mode="after")
+    def _a_rate_is_ramped(self) -> Slew:
+        if self.per == "s" and self.beyond == "refuse":
+            raise ValueError("`per: s` can only be ramped; use `beyond: ramp`, or `per: move`")
+        return self
+
+
 class CameraRole(Section):
     """Role of a camera."""
 
@@ -82,6 +101,7 @@ class StageRole(Section):
     limits_um: Range
     tolerance_um: Positive = 0.5
     settle_ms: Duration = 0.0
+    slew: Slew | None = None
 
 
 class RotationRole(Section):
@@ -92,6 +112,7 @@ class RotationRole(Section):
     limits_deg: Range
     tolerance_deg: Positive = 0.1
     settle_ms: Duration = 0.0
+    slew: Slew | None = None
 
 
 class XYStageRole(Section):
@@ -102,6 +123,7 @@ class XYStageRole(Section):
     limits_um: tuple[Range, Range]
     tolerance_um: Positive = 0.5
     settle_ms: Duration = 0.0
+    slew: Slew | None = None
 
 
 class SelectorRole(Section):
@@ -122,6 +144,7 @@ class PropertyRole(Section):
     unit: str = "1"
     tolerance: Positive
     settle_ms: Duration = 0.0
+    slew: Slew | None = None
 
 
 class LightRole(Section):
@@ -135,6 +158,7 @@ class LightRole(Section):
     limits: Range
     safe: Finite = 0.0
     settle_ms: Duration = 0.0
+    slew: Slew | None = None
 
     @model_validator(mode="after")
     def _level_within_limits(self) -> LightRole:
@@ -158,22 +182,51 @@ Role = Annotated[
 
 
 class InterlockConfig(Section):
-    """A condition that must hold while light is on: `channel` (`led.temperature_c`) within bounds.
+    """A condition that must hold while light is on: a reading strictly within bounds.
 
-    `pause` switches the light off and waits, at most `longest_pause_s`, until it holds again;
-    `abort` ends the run.
+    What is read is a `channel` of an instrument (`led.temperature_c`) or where a `role` is
+    (`focus`, `sample.x`), or a property of its device (`camera.CCDTemperature`, in `unit`). Once it
+    did not hold, it holds again only `hysteresis` inside its bounds. `pause` switches the light off
+    and waits, at most `longest_pause_s`; `abort` ends the run.
     """
 
-    channel: str = Field(pattern=r"^[^.]+\.[^.]+$")
+    channel: str | None = Field(default=None, pattern=r"^[^.]+\.[^.]+$")
+    role: str | None = None
+    unit: str = "1"
     below: Finite | None = None
     above: Finite | None = None
+    hysteresis: Duration = 0.0
     action: Literal["pause", "abort"] = "abort"
     longest_pause_s: Positive = 600.0
+
+    @property
+    def name(self) -> str:
+        """What is read, as the file says it."""
+        return self.channel or self.role or ""
+
+    @property
+    def role_and_part(self) -> tuple[str, str]:
+        """The role that is read and what of it; both empty for a channel, the latter for all."""
+        role, _, part = (self.role or "").partition(".")
+        return role, part
+
+    @model_validator(mode="after")
+    def _one_reading(self) -> InterlockConfig:
+        if (self.channel is None) == (self.role is None):
+            raise ValueError("an interlock needs either `channel` or `role`")
+        return self
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> InterlockConfig:
         if self.below is None and self.above is None:
             raise ValueError("an interlock needs `below`, `above` or both")
+        low = -math.inf if self.above is None else self.above + self.hysteresis
+        high = math.inf if self.below is None else self.below - self.hysteresis
+        if not low < high:
+            raise ValueError(
+                f"nothing is above {self.above:g} and below {self.below:g} with a hysteresis of "
+                f"{self.hysteresis:g} at either end"
+            )
         return self
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from instrument.config._bench import (
@@ -16,6 +15,7 @@ from instrument.config._bench import (
     VirtualMicroManager,
     XYStageRole,
 )
+from instrument.config._interlock_checks import interlock_problems, suggest
 from instrument.config._model import Config
 from instrument.config._noise import NoiseCalibrate, NoiseFile
 from instrument.config._parameters import (
@@ -54,6 +54,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_roles(config),
         *_one_role_a_device(config),
         *_visa(config),
+        *interlock_problems(config),
         *_objects(config),
         *_design(config),
         *_exposure(config),
@@ -100,14 +101,7 @@ def _visa(config: Config) -> Iterator[str]:
         if isinstance(role, LightRole) and role.device not in known:
             yield (
                 f"`bench.roles.{name}.device` = {role.device!r} is no instrument; "
-                f"{_suggest(role.device, known, 'add it to bench.visa')}"
-            )
-    for index, interlock in enumerate(config.bench.interlocks):
-        instrument = interlock.channel.split(".")[0]
-        if instrument not in known:
-            yield (
-                f"`bench.interlocks.{index}.channel` = {interlock.channel!r}: no instrument "
-                f"{instrument!r}; {_suggest(instrument, known, 'add it to bench.visa')}"
+                f"{suggest(role.device, known, 'add it to bench.visa')}"
             )
     if not isinstance(config.bench.micromanager, VirtualMicroManager):
         for name, instrument in known.items():
@@ -227,12 +221,4 @@ def _exposure(config: Config) -> Iterator[str]:
 def _search(config: Config) -> Iterator[str]:
     for name in config.search.steps:
         if name not in config.design:
-            yield f"`search.steps.{name}` is no parameter; {_suggest(name, config.design, '')}"
-
-
-def _suggest(name: str, known: object, otherwise: str) -> str:
-    names = list(known)  # type: ignore[call-overload]
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names)}" if names else otherwise
+            yield f"`search.steps.{name}` is no parameter; {suggest(name, config.design, '')}"

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,14 @@ app = typer.Typer(
     add_completion=False,
 )
 _errors = Console(stderr=True)
+
+
+class DryRun(StrEnum):
+    """Design that `check` shows."""
+
+    START = "start"
+    RANDOM = "random"
+
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="Bench file (YAML).")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
@@ -131,23 +140,39 @@ def resume(
 
 
 @app.command()
-def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
-    """Connect, identify, verify limits, switch lights off; move nothing."""
+def check(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    dry_run: Annotated[
+        DryRun, typer.Option("--dry-run", help="Design to show what it would ask for.")
+    ] = DryRun.START,
+) -> None:
+    """Connect, show limits, interlocks and a dry run of a design, lights off; move nothing."""
     with _exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
         from instrument.bench.connect import connect
+        from instrument.bench.safety import signals_raise
+        from instrument.faces.check import a_design, dry_run_table, interlock_table, limits_table
         from instrument.faces.terminal import design_table, device_table
 
-        with connect(loaded) as bench:
-            Console().print(device_table(bench.describe(), loaded))
-            for interlock in bench.interlocks:
-                value = f"{interlock.meter.read():g} {interlock.meter.unit}"
-                typer.echo(f"interlock {interlock.channel}: {value}")
-            bench.check_interlocks()
+        console = Console()
+        with signals_raise(), connect(loaded) as bench:
+            console.print(device_table(bench.describe(), loaded))
+            console.print(limits_table(bench))
+            if loaded.bench.interlocks:
+                console.print(interlock_table(bench))
             space = bench.space()
-            bench.check(space.start, space=space)
-            Console().print(design_table(space))
-        typer.echo(f"{config}: {space.dimension} parameters, the start design is allowed; all safe")
+            console.print(design_table(space))
+            asked = a_design(space, is_random=dry_run is DryRun.RANDOM, seed=loaded.search.seed)
+            settings = bench.check(asked, space=space)
+            title = f"dry run of the {dry_run.value} design: nothing moves"
+            console.print(dry_run_table(bench, settings, title))
+            bench.check_interlocks()
+        typer.echo(
+            f"{config}: {space.dimension} parameters, the {dry_run.value} design is allowed; "
+            "all safe"
+        )
 
 
 @app.command()
@@ -348,7 +373,8 @@ def _exit_codes() -> Iterator[None]:
     from drivers import DeviceError
     from estimation import EstimationError
     from instrument.bench.connect import ConnectError
-    from instrument.bench.safety import InterlockTripped, Interrupted, UnsafeBench
+    from instrument.bench.interlocks import InterlockTripped
+    from instrument.bench.safety import Interrupted, UnsafeBench
     from instrument.campaign.ledger import LedgerError
     from instrument.search.engines import EngineError
 

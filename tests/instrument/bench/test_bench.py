@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 
 from drivers import DeviceError, LimitViolation, ProtocolError
 from instrument.bench.acquisition import capture_batch, check_batch
-from instrument.bench.safety import (
-    Interlock,
-    InterlockTripped,
-    Interrupted,
-    UnsafeBench,
-    signals_raise,
-)
+from instrument.bench.interlocks import Interlock, InterlockTripped
+from instrument.bench.safety import Interrupted, UnsafeBench, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.design import Design, DesignError
 from tests.instrument.fakes import FakeMeter, Log, broken, make_bench, make_config
@@ -190,7 +185,7 @@ def test_a_wandering_black_level_is_a_warning(bench):
 def interlock(log, values, *, below=60.0, action="abort"):
     meter = FakeMeter("led.temperature_c", log, values)
     return Interlock(
-        channel="led.temperature_c", meter=meter, below=below, above=None, action=action,
+        name="led.temperature_c", meter=meter, below=below, above=None, action=action,
         longest_pause_s=1.0,
     )  # fmt: skip
 

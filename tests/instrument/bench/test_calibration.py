@@ -127,7 +127,7 @@ def test_a_light_that_cannot_be_dimmed_is_climbed_by_exposure(bench):
 
 
 def test_a_bench_without_a_light_to_switch_off_is_told_what_to_do(bench):
-    bench.roles.pop("light")
+    bench.lighting.lights.clear()
     with pytest.raises(DeviceError, match=r"Camera \(role camera\).*add a role of kind light"):
         make_plan(bench, SHORT)
 

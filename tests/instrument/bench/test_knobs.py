@@ -201,7 +201,7 @@ def test_slowest_device_sets_the_wait(tmp_path, mocker):
     roles = {"iris": {"settle_ms": 7}, "stations": {"settle_ms": 40}}
     merged = {name: {**role, **roles.get(name, {})} for name, role in ROLES.items()}
     bench = make_bench(make_config(tmp_path, bench={"roles": merged}, design=DESIGN))
-    sleep = mocker.patch("instrument.bench.bench.time.sleep")
+    sleep = mocker.patch("instrument.bench.motion.time.sleep")
     apply(bench, GOOD)
     sleep.assert_called_once_with(0.04)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from drivers import DeviceError
-from instrument.bench.safety import Interlock, InterlockTripped
+from instrument.bench.interlocks import Interlock, InterlockTripped
+from instrument.campaign import pausing
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice, TrialScored
 from instrument.campaign.ledger import Ledger, LedgerError
@@ -165,13 +166,14 @@ def test_stop_ends_the_campaign_between_two_trials(config, ledger):
 def interlocked(config, values, action):
     log = Log()
     interlock = Interlock(
-        channel="led.temperature_c", meter=FakeMeter("led.temperature_c", log, values),
+        name="led.temperature_c", meter=FakeMeter("led.temperature_c", log, values),
         below=60.0, above=None, action=action, longest_pause_s=30.0,
     )  # fmt: skip
     return make_bench(config, log, interlocks=[interlock])
 
 
-def test_a_pausing_interlock_waits_in_the_dark_and_goes_on(config, ledger):
+def test_a_pausing_interlock_waits_in_the_dark_and_goes_on(config, ledger, monkeypatch):
+    monkeypatch.setattr(pausing, "INTERLOCK_POLL_S", 0.0)
     notices = []
     bench = interlocked(config, [20.0, 20.0, 61.0, 20.0], "pause")
     run(
@@ -180,7 +182,7 @@ def test_a_pausing_interlock_waits_in_the_dark_and_goes_on(config, ledger):
     )  # fmt: skip
     assert next(row.state for row in ledger.trials()) == "scored"
     assert [notice.text.split(":")[0] for notice in notices] == [
-        "paused, light off", "interlock led.temperature_c holds again",
+        "paused, light off", "interlock led.temperature_c holds again after 0 s",
     ]  # fmt: skip
 
 

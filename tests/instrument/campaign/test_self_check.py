@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from drivers import DeviceError
-from instrument.bench.safety import Interlock, InterlockTripped
+from instrument.bench.interlocks import Interlock, InterlockTripped
+from instrument.campaign import pausing
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger
@@ -149,19 +150,20 @@ def test_a_fault_during_the_repeats_ends_the_campaign_in_the_dark(tmp_path, ledg
 def interlocked(config, values, action):
     log = Log()
     interlock = Interlock(
-        channel="led.temperature_c", meter=FakeMeter("led.temperature_c", log, values),
+        name="led.temperature_c", meter=FakeMeter("led.temperature_c", log, values),
         below=60.0, above=None, action=action, longest_pause_s=30.0,
     )  # fmt: skip
     return make_bench(config, log, interlocks=[interlock])
 
 
-def test_an_interlock_pauses_the_repeats_in_the_dark(tmp_path, ledger):
+def test_an_interlock_pauses_the_repeats_in_the_dark(tmp_path, ledger, monkeypatch):
+    monkeypatch.setattr(pausing, "INTERLOCK_POLL_S", 0.0)
     config = make_config(tmp_path, **TRIALS)
     bench = interlocked(config, [20.0, 20.0, 61.0, 20.0], "pause")
     _, seen, raised = run(config, ledger, bench=bench)
     before = seen[: [isinstance(event, NoiseChecked) for event in seen].index(True)]
     assert [e.text.split(":")[0] for e in before if isinstance(e, Notice)] == [
-        "paused, light off", "interlock led.temperature_c holds again",
+        "paused, light off", "interlock led.temperature_c holds again after 0 s",
     ]  # fmt: skip
     assert raised is None
 

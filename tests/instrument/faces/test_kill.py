@@ -1,6 +1,7 @@
-"""A kill -9 in the middle of a batch: the light stays on, and the next start puts it out first."""
+"""A process that dies with the light on: the guardian puts it out, and so does the next start."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -42,18 +43,32 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(led, tmp_path):
+def where(port):
+    address = f"TCPIP::127.0.0.1::{port}::SOCKET"
+    return [
+        "--set", f"bench.micromanager.led=127.0.0.1:{port}",
+        "--set", f"bench.visa.led.address={address}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "alone"])
+def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(
+    led, tmp_path, is_guarded
+):
     port, log = led
     run_dir = tmp_path / "run"
-    where = ["--set", f"bench.micromanager.led=127.0.0.1:{port}"]
-    where += ["--set", f"bench.visa.led.address=TCPIP::127.0.0.1::{port}::SOCKET"]
     python = [sys.executable, "-m", "instrument.faces.cli"]
-    command = [*python, "demo", "--output", str(run_dir), *RUN, *where]
+    guard = ["--set", f"safety.guardian={str(is_guarded).lower()}"]
+    command = [*python, "demo", "--output", str(run_dir), *RUN, *where(port), *guard]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
         wait_until((run_dir / "batches" / "trial00001.npy").exists)
         wait_until(lambda: is_lit(port))
         victim.kill()
-    assert is_lit(port)
+    assert victim.returncode == -signal.SIGKILL
+    if is_guarded:
+        wait_until(lambda: not is_lit(port))
+    else:
+        assert is_lit(port)
     before_resume = len(log.read_text().splitlines())
     with Ledger.open(run_dir) as ledger:
         acknowledged = [row for row in ledger.trials() if row.state == "scored"]
@@ -72,3 +87,55 @@ def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(led, t
     assert not is_lit(port)
     with Ledger.open(run_dir) as ledger:
         assert ledger.trials()[: len(acknowledged)] == acknowledged
+
+
+CRASH = """
+import sys
+from drivers.micromanager import MicroManagerCamera
+from instrument.faces.cli import app
+
+exposures, snap = iter(range(1, 10**6)), MicroManagerCamera.snap
+
+def snap_or_crash(camera, *, timeout_s):
+    if next(exposures) == 45:  # in the light of the second trial
+        camera._core.setProperty("Camera", "SimulateCrash", "Dereference Null Pointer")
+    return snap(camera, timeout_s=timeout_s)
+
+MicroManagerCamera.snap = snap_or_crash
+app(sys.argv[1:])
+"""
+
+
+def test_an_adapter_that_crashes_the_process_leaves_no_light_on(led, cpp_config, tmp_path):
+    port, _ = led
+    run_dir = tmp_path / "run"
+    address = f"TCPIP::127.0.0.1::{port}::SOCKET"
+    options = ["--quiet", "--set", "score.patch=8", "--set", "score.density=gaussian"]
+    command = [
+        sys.executable, "-c", CRASH, "run", str(cpp_config), "--output", str(run_dir), *options,
+        "--set", f"bench.visa.led.address={address}",
+    ]  # fmt: skip
+    crashed = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert crashed.returncode == -signal.SIGSEGV, crashed.stderr
+    assert "ended with the light on" in crashed.stderr  # it has its say before the pipe ends
+    assert "light is off" in crashed.stderr
+    assert not is_lit(port)
+    with Ledger.open(run_dir) as ledger:
+        assert [row.state for row in ledger.trials()] == ["scored", "asked"]
+        assert ledger.load_batch(ledger.trials()[0]).shape[0] == 36
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process there")
+@pytest.mark.slow
+def test_a_process_that_no_longer_runs_is_ended_and_its_light_put_out(led, tmp_path):
+    port, _ = led
+    run_dir = tmp_path / "run"
+    python = [sys.executable, "-m", "instrument.faces.cli"]
+    command = [*python, "demo", "--output", str(run_dir), *RUN, *where(port)]
+    command += ["--set", "safety.watchdog_s=1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
+        wait_until((run_dir / "batches" / "trial00000.npy").exists)
+        wait_until(lambda: is_lit(port))
+        victim.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not is_lit(port))
+    assert victim.returncode == -signal.SIGKILL

@@ -1,0 +1,96 @@
+"""Checks of interlocks and slew limits against the roles they are about."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from instrument.config._bench import (
+    CameraRole,
+    InterlockConfig,
+    LightRole,
+    Role,
+    SlmRole,
+    XYStageRole,
+)
+from instrument.config._model import Config
+from instrument.config._parameters import ExposureParameter
+
+AXES = ("x", "y")
+
+
+def interlock_problems(config: Config) -> Iterator[str]:
+    """One sentence a problem: what is read must be there, and in time."""
+    for index, interlock in enumerate(config.bench.interlocks):
+        key = f"bench.interlocks.{index}"
+        if interlock.channel is not None:
+            yield from _channel(key, interlock.channel, config)
+        else:
+            yield from _role(key, interlock, config)
+    if any(interlock.role is not None for interlock in config.bench.interlocks):
+        yield from _exposures(config)
+
+
+def suggest(name: str, known: object, otherwise: str) -> str:
+    """Name what was probably meant, or what there is."""
+    names = list(known)  # type: ignore[call-overload]
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else otherwise
+
+
+def _channel(key: str, channel: str, config: Config) -> Iterator[str]:
+    instrument = channel.split(".")[0]
+    if instrument not in config.bench.visa:
+        yield (
+            f"`{key}.channel` = {channel!r}: no instrument {instrument!r}; "
+            f"{suggest(instrument, config.bench.visa, 'add it to bench.visa')}"
+        )
+
+
+def _role(key: str, interlock: InterlockConfig, config: Config) -> Iterator[str]:
+    name, part = interlock.role_and_part
+    role = config.bench.roles.get(name)
+    if role is None:
+        yield (
+            f"`{key}.role` = {interlock.role!r}: no role {name!r}; "
+            f"{suggest(name, config.bench.roles, 'add it to bench.roles')}"
+        )
+        return
+    remedy = _remedy(name, part, role)
+    if remedy:
+        yield f"`{key}.role` = {interlock.role!r}: {remedy}"
+
+
+def _remedy(name: str, part: str, role: Role) -> str:
+    match role:
+        case LightRole():
+            return f"a light is no condition for itself; use `channel: {role.device}.NAME`"
+        case XYStageRole() if not part:
+            return f"say which axis, {name}.x or {name}.y"
+        case CameraRole() | SlmRole() if not part:
+            return f"a {role.kind} is at no position; name a property, {name}.PROPERTY"
+    return ""
+
+
+def _exposures(config: Config) -> Iterator[str]:
+    """Refuse exposures longer than an interlock behind Micro-Manager may go unread."""
+    longest_s = config.safety.interlock_interval_s
+    asked = [
+        (f"bench.roles.{name}.exposure_ms", role.exposure_ms)
+        for name, role in config.bench.roles.items()
+        if isinstance(role, CameraRole)
+    ]
+    asked += [
+        (f"design.{name}.bounds_ms", parameter.bounds_ms[1])
+        for name, parameter in config.design.items()
+        if isinstance(parameter, ExposureParameter)
+    ]
+    for key, exposure_ms in asked:
+        if exposure_ms / 1e3 > longest_s:
+            yield (
+                f"`{key}` reaches {exposure_ms:g} ms, but an interlock over a role cannot be read "
+                f"while Micro-Manager exposes, and safety.interlock_interval_s is {longest_s:g} s; "
+                "expose for less, or allow it to go unread for longer"
+            )
