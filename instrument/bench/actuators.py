@@ -13,6 +13,7 @@ from drivers import (
     Camera,
     Device,
     DeviceDescription,
+    LightSource,
     LimitViolation,
     Position,
     ProtocolError,
@@ -21,6 +22,7 @@ from drivers import (
 from instrument.bench.limits import amount, check_within
 from instrument.config import (
     CameraRole,
+    LightRole,
     PropertyRole,
     Role,
     RotationRole,
@@ -98,6 +100,9 @@ def check_target(name: str, role: Role, device: Actuator[Any], target: Any) -> N
         case XYStageRole(limits_um=limits):
             check_within(name, device.name, target, limits, "um")
         case PropertyRole(limits=limits, unit=unit):
+            check_within(name, device.name, (target,), (limits,), unit, key="limits")
+        case LightRole(limits=limits, safe=safe) if target != safe:
+            unit = as_kind(device, LightSource, name).unit
             check_within(name, device.name, (target,), (limits,), unit, key="limits")
     device.check(target)
 

@@ -1,21 +1,31 @@
 """From a bench file to a connected bench: lights first, and dark, before anything else is touched.
 
-After a kill -9 nobody knows what the last process left on. So the VISA instruments are opened and
-made safe before the Micro-Manager core is even loaded. Independent failures are all reported.
+After a kill -9 nobody knows what the last process left on. So the VISA instruments and the lights
+of third parties' drivers are opened and made safe before any other driver and before the
+Micro-Manager core is even loaded; they close after those. Independent failures are all reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers import Actuator, Device, DeviceError, LimitViolation
+from drivers import Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
+from instrument.bench.opening import (
+    ConnectError,
+    all_or_every_failure,
+    as_meter,
+    as_role,
+    open_lamps,
+    open_others,
+    within_limits,
+)
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -39,17 +49,8 @@ if TYPE_CHECKING:
     from drivers.virtual.bench import VirtualBench
 
 
-ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
 BETWEEN = 1 / 3**0.5
 """Share of a range that no device counts in."""
-
-
-class ConnectError(DeviceError):
-    """The bench could not be connected; holds every failure, not only the first."""
-
-    def __init__(self, failures: Sequence[str]):
-        super().__init__("\n".join(failures))
-        self.failures = tuple(failures)
 
 
 def connect(config: Config) -> Bench:
@@ -67,9 +68,10 @@ def connect(config: Config) -> Bench:
         virtual = _open_virtual(config, undo)
         instruments = _open_instruments(config, virtual, undo)
         lights = _open_lights(config, instruments)
-        interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
+        driven = {**open_lamps(config, undo), **open_others(config, undo)}
+        interlocks = [_interlock(entry, instruments, driven) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
-        devices = {**_open_roles(config, manager), **lights}
+        devices = {**_open_roles(config, manager, driven), **lights}
         return _build(config, devices, interlocks, virtual, undo)
 
 
@@ -141,7 +143,7 @@ def _open_instruments(
         undo.callback(instrument.close)
         return instrument
 
-    return _all_or_every_failure({
+    return all_or_every_failure({
         f"bench.visa.{name}": lambda n=name, v=v: open_one(n, v)
         for name, v in config.bench.visa.items()
     })
@@ -149,6 +151,7 @@ def _open_instruments(
 
 def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[str, Device]:
     def open_one(role: LightRole) -> VisaLight:
+        assert role.channel is not None  # noqa: S101 - the config's checks
         return VisaLight(
             instruments[role.device],
             level=role.channel,
@@ -157,10 +160,10 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
             safe=role.safe,
         )
 
-    lights: dict[str, Device] = _all_or_every_failure({
+    lights: dict[str, Device] = all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
-        if isinstance(role, LightRole)
+        if isinstance(role, LightRole) and role.device in instruments
     })
     unsafe = make_all_safe(list(lights.items()))
     if unsafe:
@@ -168,11 +171,15 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     return lights
 
 
-def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -> Interlock:
-    name, channel = entry.channel.split(".")
+def _interlock(
+    entry: InterlockConfig, instruments: dict[str, VisaInstrument], driven: dict[str, Device]
+) -> Interlock:
+    name, _, channel = entry.channel.partition(".")
     return Interlock(
         channel=entry.channel,
-        meter=VisaMeter(instruments[name], channel=channel),
+        meter=VisaMeter(instruments[name], channel=channel)
+        if channel
+        else as_meter(driven[name], name),
         below=entry.below,
         above=entry.above,
         action=entry.action,
@@ -182,10 +189,12 @@ def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -
 
 def _open_micromanager(
     config: Config, virtual: VirtualBench | None, undo: ExitStack
-) -> MicroManager:
+) -> MicroManager | None:
+    block = config.bench.micromanager
+    if block is None:
+        return None
     from drivers.micromanager import MicroManager
 
-    block = config.bench.micromanager
     if isinstance(block, LoadedMicroManager):
         adapters = [block.adapters] if block.adapters else []
         try:
@@ -200,7 +209,9 @@ def _open_micromanager(
     return manager
 
 
-def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
+def _open_roles(
+    config: Config, manager: MicroManager | None, driven: dict[str, Device]
+) -> dict[str, Device]:
     from drivers.micromanager import (
         MicroManagerCamera,
         MicroManagerProperty,
@@ -211,7 +222,10 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         MicroManagerXYStage,
     )
 
-    def open_one(role: Role) -> Device:
+    def open_one(name: str, role: Role) -> Device:
+        if role.device in driven:
+            return as_role(driven[role.device], name, role)
+        assert manager is not None  # noqa: S101 - the config's checks
         match role:
             case CameraRole():
                 return MicroManagerCamera(manager, role.device)
@@ -221,42 +235,18 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
                 return MicroManagerSelector(manager, role.device)
             case StageRole(limits_um=limits):
                 stage = MicroManagerStage(manager, role.device)
-                return _within_limits(stage, limits, "limits_um")
+                return within_limits(stage, limits, "limits_um")
             case RotationRole(limits_deg=limits):
                 rotation = MicroManagerRotation(manager, role.device)
-                return _within_limits(rotation, limits, "limits_deg")
+                return within_limits(rotation, limits, "limits_deg")
             case PropertyRole(limits=limits):
                 number = MicroManagerProperty(manager, role.device, role.property)
-                return _within_limits(number, limits, "limits")
+                return within_limits(number, limits, "limits")
             case _:
                 return MicroManagerXYStage(manager, role.device)
 
-    return _all_or_every_failure({
-        f"bench.roles.{name}": lambda r=role: open_one(r)
+    return all_or_every_failure({
+        f"bench.roles.{name}": lambda n=name, r=role: open_one(n, r)
         for name, role in config.bench.roles.items()
-        if not isinstance(role, LightRole)
+        if not isinstance(role, LightRole) or role.device in driven
     })
-
-
-def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> ActuatorT:
-    """Return the device; raise where soft limits are wider than its own."""
-    try:
-        for limit in limits:
-            device.check(limit)
-    except LimitViolation as error:
-        raise LimitViolation(f"{key} {list(limits)}: {error}; narrow them") from error
-    return device
-
-
-def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Run every opener; return results by the last part of their key, or raise all failures."""
-    opened: dict[str, Any] = {}
-    failures: list[str] = []
-    for key, opener in openers.items():
-        try:
-            opened[key.rsplit(".", 1)[-1]] = opener()
-        except DeviceError as error:
-            failures.append(f"`{key}`: {error}")
-    if failures:
-        raise ConnectError(failures)
-    return opened

@@ -3,6 +3,7 @@
 from instrument.config._bench import (
     BenchConfig,
     CameraRole,
+    DriverConfig,
     InterlockConfig,
     LightRole,
     LoadedMicroManager,
@@ -70,6 +71,7 @@ __all__ = [
     "ConfirmConfig",
     "DesignConfig",
     "DiscParameter",
+    "DriverConfig",
     "ExposureParameter",
     "GradientSearch",
     "InterlockConfig",

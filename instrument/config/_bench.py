@@ -58,6 +58,16 @@ class VisaConfig(Section):
     backend: str = "@py"
 
 
+class DriverConfig(Section):
+    """One device of a third party's driver (`infoloop devices` lists those installed).
+
+    `options` are the driver's own; its model checks them with the rest of the file.
+    """
+
+    driver: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class CameraRole(Section):
     """Role of a camera."""
 
@@ -113,7 +123,10 @@ class SelectorRole(Section):
 
 
 class PropertyRole(Section):
-    """Role of one numeric property of a Micro-Manager device, in the property's own unit."""
+    """Role of one numeric property of a Micro-Manager device, in the property's own unit.
+
+    Of a driver's device, which is one number, `property` is what to call it.
+    """
 
     kind: Literal["property"] = "property"
     device: str
@@ -125,11 +138,14 @@ class PropertyRole(Section):
 
 
 class LightRole(Section):
-    """Role of a light: `level` while frames are taken, `safe` at all other times."""
+    """Role of a light: `level` while frames are taken, `safe` at all other times.
+
+    `channel`, `output` and `safe` are for VISA instruments; a driver's light knows its own.
+    """
 
     kind: Literal["light"] = "light"
     device: str
-    channel: str
+    channel: str | None = None
     output: str | None = "output"
     level: Finite
     limits: Range
@@ -160,11 +176,13 @@ Role = Annotated[
 class InterlockConfig(Section):
     """A condition that must hold while light is on: `channel` (`led.temperature_c`) within bounds.
 
+    `channel` is a VISA instrument's, or the name of a driver's meter.
+
     `pause` switches the light off and waits, at most `longest_pause_s`, until it holds again;
     `abort` ends the run.
     """
 
-    channel: str = Field(pattern=r"^[^.]+\.[^.]+$")
+    channel: str = Field(pattern=r"^[^.]+(\.[^.]+)?$")
     below: Finite | None = None
     above: Finite | None = None
     action: Literal["pause", "abort"] = "abort"
@@ -194,7 +212,8 @@ MicroManagerConfig = Annotated[
 class BenchConfig(Section):
     """Devices, what they are for, and what must hold."""
 
-    micromanager: MicroManagerConfig  # pyright: ignore[reportInvalidTypeForm]
+    micromanager: MicroManagerConfig | None = None  # pyright: ignore[reportInvalidTypeForm]
     visa: dict[str, VisaConfig] = Field(default_factory=dict)
+    drivers: dict[str, DriverConfig] = Field(default_factory=dict)
     roles: dict[str, Role]
     interlocks: tuple[InterlockConfig, ...] = ()

@@ -187,9 +187,10 @@ def calibrate(
 
 @app.command()
 def devices() -> None:
-    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
+    """List VISA resources with their identity, Micro-Manager device adapters, and drivers."""
     with _exit_codes():
         from drivers.discovery import micromanager_adapters, visa_resources
+        from drivers.registry import GROUP, what_they_take
 
         typer.echo("VISA resources (backend @py):")
         found = list(visa_resources())
@@ -200,6 +201,12 @@ def devices() -> None:
         typer.echo("Micro-Manager device adapters:")
         for folder, adapters in micromanager_adapters():
             typer.echo(f"  {folder}: {', '.join(adapters)}")
+        typer.echo(f"Drivers of other packages (entry points {GROUP!r}):")
+        drivers = list(what_they_take())
+        for driver, options in drivers:
+            typer.echo(f"  {driver.name}  {driver.package}  {options}")
+        if not drivers:
+            typer.echo("  none")
 
 
 @app.command()
