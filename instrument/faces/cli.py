@@ -131,10 +131,25 @@ def resume(
 
 
 @app.command()
-def check(config: ConfigArgument, overrides: SetOption = None, seed: SeedOption = None) -> None:
+def check(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Check that every device keeps what it promises.")
+    ] = False,
+    move: Annotated[
+        bool, typer.Option("--move", help="With --conformance: move, expose, light at its lowest.")
+    ] = False,
+) -> None:
     """Connect, identify, verify limits, switch lights off; move nothing."""
     with _exit_codes():
+        if move and not conformance:
+            raise ConfigError("check", ["--move goes with --conformance only; it moves nothing"])
         loaded = load_config(config, overrides=overrides or (), seed=seed)
+        if conformance:
+            _check_conformance(config, loaded, move=move)
+            return
         from instrument.bench.connect import connect
         from instrument.faces.terminal import design_table, device_table
 
@@ -230,6 +245,23 @@ def main() -> None:
 
 
 # ---- running
+
+
+def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
+    from drivers.conformance import Scope
+    from instrument.bench.conformance import check_bench
+    from instrument.bench.connect import connect
+    from instrument.bench.safety import signals_raise
+    from instrument.faces.conformance import conformance_tables, count_line
+
+    scope = Scope.MOVE if move else Scope.READ_ONLY
+    with signals_raise(), connect(config) as bench:
+        results = check_bench(bench, scope=scope)
+    for table in conformance_tables(results, scope=scope):
+        Console().print(table)
+    typer.echo(f"{file}: {count_line(results, scope=scope)}")
+    if any(each.status == "failed" for of_role in results.values() for each in of_role):
+        raise typer.Exit(FAILED)
 
 
 def _execute(config: Config, ledger: Ledger, *, quiet: bool, view: bool) -> RunResult:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from drivers import ConnectionLost, DriverUnavailable, LightSource, LimitViolation, Stage
+from drivers.conformance import Scope, check_light, check_stage
 from drivers.registry import installed_drivers, load_driver, open_device, what_they_take
 from instrument.bench.connect import ConnectError, connect
 from instrument.bench.timing import Stopwatch
@@ -113,6 +114,17 @@ def test_a_driver_opens_a_device_that_keeps_our_protocol(acme):
     assert stage.describe().identity == "ACME Z100 no. 7"
 
 
+def test_the_example_package_passes_every_check(acme):
+    stage = open_device("z", "acme-stage", {"port": "sim:1"})
+    lamp = open_device("lamp", "acme-led", {"port": "sim:2"})
+    lamp.make_safe()
+    results = [
+        *check_stage(stage, scope=Scope.SIMULATED), *check_light(lamp, scope=Scope.SIMULATED),
+    ]  # fmt: skip
+    assert [each for each in results if each.status != "passed"] == []
+    assert acme.SIMULATED["sim:2"].power_mw == 0.0
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
@@ -200,7 +212,7 @@ def test_a_drivers_light_is_dark_even_when_another_light_does_not_open(acme, tmp
     drivers = {"lamp 2": {"driver": "acme-led", "options": {"port": "COM9"}}}
     roles = {"light 2": {"kind": "light", "device": "lamp 2", "level": 1, "limits": [0, 20]}}
     config = parsed(tmp_path, {"drivers": drivers, "roles": roles})
-    with pytest.raises(ConnectError, match=r"`bench\.drivers\.lamp 2`: lamp 2: no such port: COM9"):
+    with pytest.raises(ConnectError, match=r"`bench\.drivers\.lamp 2`: no such port: COM9"):
         connect(config)
     assert (lamp.power_mw, lamp.is_open) == (0.0, False)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from drivers import ConnectionLost
+
 POLLS_OF_A_MOVE = 3
 
 
@@ -24,7 +26,7 @@ class Controller:
     def ask(self, line: str) -> str:
         """Send a line and return the answer."""
         if not self.is_open:
-            raise OSError(f"{self.port} is closed")
+            raise ConnectionLost(f"{self.port} is closed; open the device again")
         self.heard.append(line)
         word, _, value = line.partition(" ")
         match word:
@@ -56,9 +58,9 @@ SIMULATED: dict[str, Controller] = {}
 
 
 def connect(port: str) -> Controller:
-    """Open a port; raises `OSError` if nothing is there."""
+    """Open a port; raise `ConnectionLost` if nothing is there."""
     if not port.startswith("sim:"):
-        raise OSError(f"no such port: {port}")
+        raise ConnectionLost(f"no such port: {port}; correct `port`, or check the cable")
     controller = SIMULATED.setdefault(port, Controller(port))
     controller.is_open = True
     return controller

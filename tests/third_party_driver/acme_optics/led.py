@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from acme_optics.controller import Controller, connect
-from drivers import ConnectionLost, DeviceDescription, DeviceError, DeviceTimeout, LimitViolation
+from drivers import DeviceDescription, DeviceError, DeviceTimeout, LimitViolation
 
 TOLERANCE_MW = 0.001
 
@@ -90,7 +90,4 @@ class LedDriver:
     @staticmethod
     def open(name: str, options: LedOptions) -> AcmeLed:
         """Connect and identify; the bench switches it off next."""
-        try:
-            return AcmeLed(name, connect(options.port))
-        except OSError as error:
-            raise ConnectionLost(f"{name}: {error}; correct `port`, or check the cable") from error
+        return AcmeLed(name, connect(options.port))

@@ -7,7 +7,7 @@ import time
 from pydantic import BaseModel, ConfigDict, Field
 
 from acme_optics.controller import Controller, connect
-from drivers import ConnectionLost, DeviceDescription, DeviceTimeout, LimitViolation, ProtocolError
+from drivers import DeviceDescription, DeviceTimeout, LimitViolation, ProtocolError
 
 POLL_S = 0.001
 
@@ -83,8 +83,4 @@ class StageDriver:
     @staticmethod
     def open(name: str, options: StageOptions) -> AcmeStage:
         """Connect and identify; nothing moves."""
-        try:
-            controller = connect(options.port)
-        except OSError as error:
-            raise ConnectionLost(f"{name}: {error}; correct `port`, or check the cable") from error
-        return AcmeStage(name, controller, options.travel_um)
+        return AcmeStage(name, connect(options.port), options.travel_um)
