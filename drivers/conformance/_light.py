@@ -42,6 +42,8 @@ def check_light(
     *,
     scope: Scope,
     limits: Limits | None = None,
+    level: float | None = None,
+    kind: str = "light",
     why_not: Callable[[], str | None] = lambda: None,
 ) -> list[CheckResult]:
     """Check a light that is off.
@@ -54,9 +56,16 @@ def check_light(
         How far to go. MOVE lights it once, at `lowest_level`, and switches it off whatever comes.
     limits
         Levels that may be used; by default its own.
+    level
+        Level that it is lit at; by default the lowest, `lowest_level`.
+    kind
+        Its word in a description.
     why_not
         Asked before it is lit: why it must stay dark now (an interlock), or None.
     """
+
+    def first_level() -> float:
+        return lowest_level(limits or light.limits) if level is None else level
 
     def is_dark() -> str:
         is_on = light.is_on()
@@ -67,22 +76,22 @@ def check_light(
         return [math.nan, math.inf, -math.inf, *beyond(light.limits)]
 
     def checking_lights_nothing() -> str:
-        for level in limits or light.limits:
-            light.check(level)
+        for limit in limits or light.limits:
+            light.check(limit)
         return is_dark()
 
     def shines_and_goes_dark() -> str:
         reason = why_not()
         if reason is not None:
             raise NotApplicable(reason)
-        level = lowest_level(limits or light.limits)
+        asked = first_level()
         try:
-            light.start(level)
+            light.start(asked)
             light.wait(timeout_s=ARRIVE_S)
             there = require_number(light.read_back(), "read back")
-            near = abs(there - level) <= READ_BACK_TOLERANCE * level
-            require(near, f"{there:g} {light.unit} read back, {level:g} asked")
-            require(light.is_on(), f"is_on() is False at {level:g} {light.unit}")
+            near = abs(there - asked) <= READ_BACK_TOLERANCE * asked
+            require(near, f"{there:g} {light.unit} read back, {asked:g} asked")
+            require(light.is_on(), f"is_on() is False at {asked:g} {light.unit}")
         finally:
             light.make_safe()
         is_dark()
@@ -97,7 +106,7 @@ def check_light(
         return said
 
     def closed_is_dark() -> str:
-        light.start(lowest_level(limits or light.limits))
+        light.start(first_level())
         for _ in range(2):
             light.close()
         try:
@@ -140,7 +149,7 @@ def check_light(
         scope=Scope.SIMULATED,
     )  # fmt: skip
     checks = [
-        *first_checks(light, LightSource, "light"),
+        *first_checks(light, LightSource, kind),
         *(Check(claim=c, asked=a, run=run, scope=s) for c, a, run, s in claims),
         *end,
     ]

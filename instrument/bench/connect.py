@@ -17,15 +17,8 @@ import numpy as np
 from drivers import Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
-from instrument.bench.opening import (
-    ConnectError,
-    all_or_every_failure,
-    as_meter,
-    as_role,
-    open_lamps,
-    open_others,
-    within_limits,
-)
+from instrument.bench.driven import as_meter, as_role, open_lamps, open_others, within_limits
+from instrument.bench.opening import ConnectError, all_or_every_failure
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,

@@ -102,6 +102,16 @@ def test_a_light_is_lit_once_at_its_lowest_level_and_dark_after():
     assert not light.is_on()
 
 
+def test_a_shutter_is_a_light_of_one_level():
+    class Shutter(MockLight):
+        kind = "shutter"
+
+    shutter = Shutter("shutter", unit="1", limits=(0.0, 1.0))
+    results = check_light(shutter, scope=Scope.MOVE, level=1.0, kind="shutter")
+    assert of(results, "failed") == []
+    assert [call.value for call in shutter.record.calls if call.command == "start"] == [1.0]
+
+
 def test_a_light_stays_dark_where_there_is_a_reason():
     light = MockLight("led")
     results = check_light(light, scope=Scope.MOVE, why_not=lambda: "the door is open")

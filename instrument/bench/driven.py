@@ -1,0 +1,157 @@
+"""Devices of third parties' drivers: opened, the lights first and dark, and held to their roles.
+
+A driver's device is held to what its role's kind promises, and to the role's soft limits, before
+anything is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from drivers import (
+    Actuator,
+    Camera,
+    Device,
+    LightSource,
+    LimitViolation,
+    Meter,
+    NumericProperty,
+    ProtocolError,
+    RotationStage,
+    Selector,
+    SpatialLightModulator,
+    Stage,
+    XYStage,
+)
+from drivers.registry import close_device, missing_abilities, open_device
+from instrument.bench.actuators import as_kind
+from instrument.bench.opening import ConnectError, all_or_every_failure
+from instrument.bench.safety import UnsafeBench, make_all_safe
+from instrument.config import Config, LightRole, Role, XYStageRole
+
+TargetT = TypeVar("TargetT")
+ActuatorT = TypeVar("ActuatorT", bound=Actuator[Any])
+PROTOCOL_OF_KIND: Mapping[str, type[Any]] = {
+    "camera": Camera,
+    "slm": SpatialLightModulator,
+    "stage": Stage,
+    "xy_stage": XYStage,
+    "rotation": RotationStage,
+    "selector": Selector,
+    "property": NumericProperty,
+    "light": LightSource,
+}
+"""What a device must be to have a role of a kind."""
+
+
+def open_lamps(config: Config, undo: ExitStack) -> dict[str, Device]:
+    """Open the drivers' devices that are lights, and switch off each that opens.
+
+    Parameters
+    ----------
+    config
+        The whole bench file.
+    undo
+        Takes what closes them.
+
+    Raises
+    ------
+    UnsafeBench
+        One of them could not be switched off.
+    ConnectError
+        One line a device that could not be opened.
+    """
+    lit = [name for name in config.bench.drivers if name in _lamps(config)]
+    opened: dict[str, Device] = {}
+    try:
+        all_or_every_failure(_openers(config, lit, opened, undo))
+    finally:  # nobody knows what the last process left on: dark, whatever became of the others
+        unsafe = make_all_safe(list(opened.items()))
+        if unsafe:
+            raise UnsafeBench(unsafe)
+    return opened
+
+
+def open_others(config: Config, undo: ExitStack) -> dict[str, Device]:
+    """Open the drivers' devices that are no lights; `undo` closes them. Raises `ConnectError`."""
+    others = [name for name in config.bench.drivers if name not in _lamps(config)]
+    return all_or_every_failure(_openers(config, others, {}, undo))
+
+
+def as_role(device: Device, name: str, role: Role) -> Device:
+    """Return a driver's device as what its role needs of it.
+
+    Raises
+    ------
+    ProtocolError
+        It is not of the role's kind.
+    LimitViolation
+        The role's soft limits are wider than the device's own.
+    """
+    fitting: Any = _as_protocol(device, PROTOCOL_OF_KIND[role.kind], name)
+    if isinstance(role, XYStageRole):
+        return within_limits(fitting, tuple(zip(*role.limits_um, strict=True)), "limits_um")
+    for key in ("limits_um", "limits_deg", "limits"):
+        limits = getattr(role, key, None)
+        if limits is not None:
+            return within_limits(fitting, limits, key)
+    return fitting
+
+
+def as_meter(device: Device, name: str) -> Meter:
+    """Return a driver's device as a meter of an interlock; raise `ConnectError` if it is none."""
+    try:
+        return _as_protocol(device, Meter, "interlock")
+    except ProtocolError as error:
+        raise ConnectError([f"`bench.drivers.{name}`: {error}"]) from error
+
+
+def within_limits(device: ActuatorT, limits: Sequence[Any], key: str) -> ActuatorT:
+    """Return the device; raise `LimitViolation` where soft limits are wider than its own.
+
+    Parameters
+    ----------
+    device
+        Whose `check` says what it allows.
+    limits
+        The lowest and the highest target.
+    key
+        Where they stand in the role.
+    """
+    try:
+        for limit in limits:
+            device.check(limit)
+    except LimitViolation as error:
+        raise LimitViolation(f"{key} {list(limits)}: {error}; narrow them") from error
+    return device
+
+
+def _lamps(config: Config) -> set[str]:
+    """Return the names of devices that have the role of a light."""
+    return {role.device for role in config.bench.roles.values() if isinstance(role, LightRole)}
+
+
+def _openers(
+    config: Config, names: Sequence[str], opened: dict[str, Device], undo: ExitStack
+) -> dict[str, Callable[[], Device]]:
+    """Return what opens each device and notes it in `opened`."""
+
+    def open_one(name: str) -> Device:
+        block = config.bench.drivers[name]
+        device = open_device(name, block.driver, block.options)
+        undo.callback(close_device, device)
+        opened[name] = device
+        return device
+
+    return {f"bench.drivers.{name}": lambda n=name: open_one(n) for name in names}
+
+
+def _as_protocol(device: Device, protocol: type[TargetT], role: str) -> TargetT:
+    """Like `as_kind`, and name what a driver's author forgot."""
+    try:
+        return as_kind(device, protocol, role)
+    except ProtocolError as error:
+        missing = ", ".join(missing_abilities(device, protocol))
+        raise ProtocolError(f"{error}; it has no {missing}") from error
