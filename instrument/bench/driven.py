@@ -6,6 +6,7 @@ anything is asked of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from drivers import (
     Actuator,
     Camera,
     Device,
+    DeviceError,
     LightSource,
     LimitViolation,
     Meter,
@@ -31,6 +33,7 @@ from instrument.bench.opening import ConnectError, all_or_every_failure
 from instrument.bench.safety import UnsafeBench, make_all_safe
 from instrument.config import Config, LightRole, Role, XYStageRole
 
+_log = logging.getLogger(__name__)
 TargetT = TypeVar("TargetT")
 ActuatorT = TypeVar("ActuatorT", bound=Actuator[Any])
 PROTOCOL_OF_KIND: Mapping[str, type[Any]] = {
@@ -141,11 +144,25 @@ def _openers(
     def open_one(name: str) -> Device:
         block = config.bench.drivers[name]
         device = open_device(name, block.driver, block.options)
-        undo.callback(close_device, device)
+        undo.push(_closing(device))
         opened[name] = device
         return device
 
     return {f"bench.drivers.{name}": lambda n=name: open_one(n) for name in names}
+
+
+def _closing(device: Device) -> Callable[..., None]:
+    """Return what closes a device, and lets an error that is on its way out be the louder one."""
+
+    def close(_kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            close_device(device)
+        except DeviceError as failure:
+            if error is None:
+                raise
+            _log.critical("%s", failure)
+
+    return close
 
 
 def _as_protocol(device: Device, protocol: type[TargetT], role: str) -> TargetT:

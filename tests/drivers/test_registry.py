@@ -14,7 +14,9 @@ import yaml
 
 from drivers import ConnectionLost, DriverUnavailable, LightSource, LimitViolation, Stage
 from drivers.registry import installed_drivers, load_driver, open_device, what_they_take
+from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import ConnectError, connect
+from instrument.bench.safety import UnsafeBench
 from instrument.bench.timing import Stopwatch
 from instrument.config import ConfigError, load_config, parse_config
 from instrument.design import Design
@@ -207,6 +209,23 @@ def test_a_drivers_light_is_dark_even_when_another_light_does_not_open(acme, tmp
     assert (lamp.power_mw, lamp.is_open) == (0.0, False)
 
 
+def test_a_drivers_light_that_stays_on_is_louder_than_anything_else(acme, tmp_path, mocker):
+    acme.connect("sim:8")
+    mocker.patch("acme_optics.led.AcmeLed.is_on", return_value=True)
+    with pytest.raises(
+        UnsafeBench, match=r"lamp \(lamp\) could NOT be made safe: lamp is still on"
+    ):
+        connect(parsed(tmp_path))
+
+
+def test_what_a_driver_raises_while_closing_is_said_and_the_others_close(acme, tmp_path, mocker):
+    bench = connect(parsed(tmp_path))
+    mocker.patch("acme_optics.stage.AcmeStage.close", side_effect=OSError("port is gone"))
+    (unsafe,) = bench.close()
+    assert "z_stage: closing failed: OSError: port is gone" in unsafe.reason
+    assert not acme.SIMULATED["sim:8"].is_open
+
+
 def test_a_level_beyond_the_roles_limits_never_reaches_a_drivers_light(acme, tmp_path):
     with connect(parsed(tmp_path)) as bench:
         lamp = acme.SIMULATED["sim:8"]
@@ -219,6 +238,44 @@ def test_a_level_beyond_the_roles_limits_never_reaches_a_drivers_light(acme, tmp
         ):
             pass
         assert not [line for line in lamp.heard if line.startswith("LED ")]
+
+
+MOCKS = """\
+from pydantic import BaseModel
+from drivers import testing
+
+class Driver:
+    class options(BaseModel):
+        mock: str
+    @staticmethod
+    def open(name, options):
+        return getattr(testing, options.mock)(name)
+"""
+
+
+def test_a_bench_of_drivers_alone_needs_no_micromanager(distribute, tmp_path):
+    distribute("mock", "mock_devices:Driver", MOCKS, package="mock-devices")
+    roles = {
+        "camera": ({"exposure_ms": 1}, "MockCamera"),
+        "sample": ({"limits_um": [[-50, 50], [-50, 50]]}, "MockXYStage"),
+        "focus": ({"limits_um": [-50, 50]}, "MockStage"),
+    }
+    raw = {**RAW, "design": {"focus": {"role": "focus", "bounds_um": [-10, 10]}}}
+    raw["bench"] = {
+        "roles": {name: {"device": name, **role} for name, (role, _) in roles.items()},
+        "drivers": {
+            name: {"driver": "mock", "options": {"mock": mock}} for name, (_, mock) in roles.items()
+        },
+    }
+    with connect(parse_config(raw, source="bench.yaml", folder=tmp_path)) as bench:
+        bench.apply(Design({"focus": (4.0,)}), space=bench.space(), stopwatch=Stopwatch())
+        batch = capture_batch(
+            bench, ((0.0, 0.0), (30.0, 0.0)), stopwatch=Stopwatch(), on_frame=lambda _i, _f: None
+        )
+        devices = dict(bench.devices)
+    assert batch.counts.shape == (2, 1, 16, 16)
+    assert devices["focus"].at == 4.0
+    assert all(device.is_closed for device in devices.values())
 
 
 REFUSED = {
