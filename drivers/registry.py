@@ -3,7 +3,7 @@
 A package that is installed beside infoloop names its drivers in its `pyproject.toml`:
 
     [project.entry-points."infoloop.drivers"]
-    acme-stage = "acme_optics:StageDriver"
+    acme-stage = "acme_optics.stage:StageDriver"
 
 and a bench file uses them by that name. Nothing is imported to find them; a driver whose package is
 broken is an error of that driver alone.
@@ -11,6 +11,7 @@ broken is an error of that driver alone.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -157,16 +158,15 @@ def open_device(name: str, driver_name: str, options: Mapping[str, Any]) -> Devi
         ) from error
     missing = missing_abilities(device, Device)
     if missing:
-        raise DriverUnavailable(
-            f"{who}: what was opened is no device, it has no {', '.join(missing)}; its author must "
-            "keep a protocol of drivers.devices"
-        )
-    if device.name != name:
-        device.close()
-        raise DriverUnavailable(
-            f"{who}: the device calls itself {device.name!r}; its author must use the name given"
-        )
-    return device
+        why = f"what was opened is no device, it has no {', '.join(missing)}"
+    elif device.name != name:
+        why = f"the device calls itself {device.name!r}, and must use the name it is given"
+    else:
+        return device
+    if "close" not in missing:
+        with contextlib.suppress(DeviceError):  # what is wrong with it was found first
+            close_device(device)
+    raise DriverUnavailable(f"{who}: {why}; its author must keep a protocol of drivers.devices")
 
 
 def close_device(device: Device) -> None:

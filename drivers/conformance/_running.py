@@ -115,7 +115,7 @@ def run_checks(device: Device, checks: Sequence[Check], *, scope: Scope) -> list
             stopped = f"'{check.claim}' has not returned"
         results.append(
             CheckResult(
-                device=str(device.name),
+                device=str(getattr(device, "name", type(device).__name__)),
                 check=check.claim,
                 status=status,
                 asked=check.asked,

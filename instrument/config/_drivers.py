@@ -49,6 +49,9 @@ def _problems_of_one(name: str, driver: str, options: Mapping[str, Any]) -> list
         file.model_validate(raw)
     except ValidationError as error:
         return sentences(error, raw, root=file)
+    except Exception as error:  # noqa: BLE001 - a validator of others raises what it likes
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [f"`bench.drivers.{name}.options` cannot be checked: {reason}; ask its author"]
     return []
 
 

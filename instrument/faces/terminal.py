@@ -233,7 +233,7 @@ def _asked(role: Role) -> str:
                 for axis, limits in zip("xy", role.limits_um, strict=True)
             )
         case LightRole():
-            what = role.channel or "level"
+            what = role.channel or "limits"
             return f"{what} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
 
 

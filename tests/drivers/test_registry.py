@@ -45,6 +45,28 @@ class Driver:
     @staticmethod
     def open(name, options): return object()
 """),
+    "another name": ("acme-named", "acme_named:Driver", """\
+from pydantic import BaseModel
+from drivers.testing import MockStage
+class Driver:
+    class options(BaseModel): pass
+    opened = []
+    @classmethod
+    def open(cls, name, options):
+        cls.opened.append(MockStage("COM3"))
+        return cls.opened[-1]
+"""),
+    "validator": ("acme-strict", "acme_strict:Driver", """\
+from pydantic import BaseModel, field_validator
+class Driver:
+    class options(BaseModel):
+        port: str
+        @field_validator("port")
+        @classmethod
+        def known(cls, port): return {}[port]
+    @staticmethod
+    def open(name, options): return None
+"""),
     "raises": ("acme-raises", "acme_raises:Driver", """\
 from pydantic import BaseModel
 class Driver:
@@ -152,6 +174,11 @@ def test_a_driver_whose_import_fails_is_named_and_the_others_still_work(acme, di
     [
         ("no driver", DriverUnavailable, r"acme_odd:Driver is no driver; it must have `options`"),
         ("no device", DriverUnavailable, "no device, it has no name, describe, make_safe, close"),
+        (
+            "another name",
+            DriverUnavailable,
+            "calls itself 'COM3', and must use the name it is given",
+        ),
         ("raises", ConnectionLost, r"z \(driver acme-raises\): cannot be opened: KeyError: 'COM3'"),
     ],
 )
@@ -159,6 +186,23 @@ def test_what_is_no_driver_is_refused_by_what_it_lacks(distribute, which, error,
     distribute(*BROKEN[which], package="acme-more")
     with pytest.raises(error, match=words):
         open_device("z", BROKEN[which][0], {})
+
+
+def test_a_device_of_another_name_is_closed_again(distribute):
+    distribute(*BROKEN["another name"], package="acme-more")
+    with pytest.raises(DriverUnavailable):
+        open_device("z", "acme-named", {})
+    assert load_driver("acme-named").opened[-1].is_closed
+
+
+def test_a_validator_that_breaks_is_a_sentence(distribute, tmp_path):
+    distribute(*BROKEN["validator"], package="acme-more")
+    broken = {"driver": "acme-strict", "options": {"port": "COM3"}}
+    raw = merged(CONFIG, {"bench": {"drivers": {"z": broken}}})
+    with pytest.raises(
+        ConfigError, match=r"`bench\.drivers\.z\.options` cannot be checked: KeyErr"
+    ):
+        parse_config(raw, source="bench.yaml", folder=tmp_path)
 
 
 def test_one_name_of_two_packages_is_refused(acme, distribute):
