@@ -33,3 +33,7 @@ class LimitViolation(DeviceError):  # noqa: N818
 
 class FrameLoss(DeviceError):  # noqa: N818
     """Fewer frames arrived than were asked for."""
+
+
+class DriverUnavailable(DeviceError):  # noqa: N818
+    """A driver is not installed, cannot be imported, or is not what a driver must be."""

@@ -15,6 +15,7 @@ from drivers.errors import DeviceError, DeviceTimeout, FrameLoss, LimitViolation
 from drivers.micromanager._core import MicroManager
 
 _POLL_S = 1e-3
+_FRAMES_A_CALL = 16  # a call's time limit must hold whatever has piled up in the buffer
 
 
 class MicroManagerCamera:
@@ -38,6 +39,7 @@ class MicroManagerCamera:
             f"{label}: exposure", lambda: self._core.getExposure(label)
         )
         self._last_buffer: weakref.ref[NDArray[np.generic]] | None = None
+        self._hands_out_its_buffer: bool | None = None
         self.shape, self.bit_depth = manager.call(f"{label}: format", self._format)
 
     @property
@@ -73,7 +75,11 @@ class MicroManagerCamera:
         def expose() -> NDArray[np.generic]:
             self._select()
             self._core.snapImage()
-            return self._core.getImage()
+            frame = self._core.getImage()
+            if self._hands_out_its_buffer is None:
+                # The C++ core copies for every caller, a Python camera lends the same array to all.
+                self._hands_out_its_buffer = np.shares_memory(frame, self._core.getImage())
+            return frame
 
         frame = self._manager.call(
             f"{self.name}: snap", expose, timeout_s=self._exposure_ms / 1e3 + timeout_s
@@ -82,7 +88,8 @@ class MicroManagerCamera:
         if self._last_buffer is not None and self._last_buffer() is frame:
             raise FrameLoss(f"{self.name}: 1 frame asked, none came; check its connection")
         self._last_buffer = weakref.ref(frame)
-        return self._raw(frame)
+        self._require_format(frame)
+        return frame.astype(np.uint16, copy=bool(self._hands_out_its_buffer))
 
     def capture(self, frames: int, *, timeout_s: float) -> NDArray[np.uint16]:
         """Run a finite sequence and count what arrives; (frames, height, width) in ADU."""
@@ -92,8 +99,9 @@ class MicroManagerCamera:
         deadline_s = time.monotonic() + frames * self._exposure_ms / 1e3 + timeout_s
         self._manager.call(f"{self.name}: start sequence", lambda: self._start(frames))
         try:
-            for index in range(frames):
-                stack[index] = self._raw(self._next_frame(index, frames, deadline_s))
+            taken = 0
+            while taken < frames:
+                taken += self._take(stack, taken, deadline_s)
         except BaseException:
             with contextlib.suppress(DeviceError):  # what went wrong first is what counts
                 self._stop()
@@ -143,33 +151,40 @@ class MicroManagerCamera:
             f"{self.name}: stop sequence", lambda: self._core.stopSequenceAcquisition(self.name)
         )
 
-    def _next_frame(self, index: int, frames: int, deadline_s: float) -> NDArray[np.generic]:
-        def take() -> tuple[bool, NDArray[np.generic] | None]:
+    def _take(self, stack: NDArray[np.uint16], taken: int, deadline_s: float) -> int:
+        """Move what has arrived into `stack`, after those `taken` before; return how many."""
+        frames = len(stack)
+
+        def take() -> tuple[bool, int]:
             running = self._core.isSequenceRunning(self.name)
-            if self._core.getRemainingImageCount() > 0:
-                return running, self._core.popNextImage()
-            return running, None
+            arrived = min(self._core.getRemainingImageCount(), _FRAMES_A_CALL)
+            places = stack[taken : taken + arrived]
+            for place in places:
+                frame = self._core.popNextImage()
+                self._require_format(frame)
+                place[...] = frame  # the one copy: the core may reuse its buffer
+            return running, len(places)
 
         while True:
-            running, frame = self._manager.call(f"{self.name}: frame {index + 1} of {frames}", take)
-            if frame is not None:
-                return frame
+            what = f"{self.name}: frame {taken + 1} of {frames}"
+            running, arrived = self._manager.call(what, take)
+            if arrived:
+                return arrived
             if not running:
                 raise FrameLoss(
-                    f"{self.name}: {frames} frames asked, {index} came before the camera stopped; "
+                    f"{self.name}: {frames} frames asked, {taken} came before the camera stopped; "
                     "check its connection and the sequence buffer"
                 )
             if time.monotonic() > deadline_s:
                 raise DeviceTimeout(
-                    f"{self.name}: {frames} frames asked, {index} came in time; "
+                    f"{self.name}: {frames} frames asked, {taken} came in time; "
                     "check trigger and exposure"
                 )
             time.sleep(_POLL_S)  # the core offers no event for a new frame
 
-    def _raw(self, frame: NDArray[np.generic]) -> NDArray[np.uint16]:
+    def _require_format(self, frame: NDArray[np.generic]) -> None:
         if frame.shape != self.shape or frame.dtype not in (np.uint8, np.uint16):
             raise FrameLoss(
                 f"{self.name}: a frame of {frame.dtype} {frame.shape} came, uint16 {self.shape} "
                 "expected; ROI, binning or pixel type changed under us"
             )
-        return frame.astype(np.uint16)  # the one copy: the core reuses its buffer

@@ -102,7 +102,7 @@ def check_target(name: str, role: Role, device: Actuator[Any], target: Any) -> N
         case PropertyRole(limits=limits, unit=unit):
             check_within(name, device.name, (target,), (limits,), unit, key="limits")
         case LightRole(limits=limits, safe=safe) if target != safe:
-            unit = device.unit if isinstance(device, LightSource) else "1"
+            unit = as_kind(device, LightSource, name).unit
             check_within(name, device.name, (target,), (limits,), unit, key="limits")
     device.check(target)
 

@@ -73,6 +73,8 @@ class Lighting:
     ) -> Iterator[None]:
         """Light on for the length of the block, off and verified off afterwards, come what may.
 
+        A light that `levels` leaves out stays dark, and is made safe with the others.
+
         Raises
         ------
         InterlockTripped
@@ -89,7 +91,7 @@ class Lighting:
                 self._lit(stopwatch),
             ):
                 with stopwatch.measure("light"):
-                    for role in self.lights:
+                    for role in [name for name in self.lights if name in levels]:
                         self.bring(role, levels[role], here=self._roles[role].safe)
                 with stopwatch.measure("settle"), self.expecting("the light's settling"):
                     settle()

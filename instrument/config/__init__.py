@@ -3,6 +3,7 @@
 from instrument.config._bench import (
     BenchConfig,
     CameraRole,
+    DriverConfig,
     InterlockConfig,
     LightRole,
     LoadedMicroManager,
@@ -71,6 +72,7 @@ __all__ = [
     "ConfirmConfig",
     "DesignConfig",
     "DiscParameter",
+    "DriverConfig",
     "ExposureParameter",
     "GradientSearch",
     "InterlockConfig",

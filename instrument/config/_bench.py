@@ -77,6 +77,16 @@ class Slew(Section):
         return self
 
 
+class DriverConfig(Section):
+    """One device of a third party's driver (`infoloop devices` lists those installed).
+
+    `options` are the driver's own; its model checks them with the rest of the file.
+    """
+
+    driver: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class CameraRole(Section):
     """Role of a camera."""
 
@@ -135,7 +145,10 @@ class SelectorRole(Section):
 
 
 class PropertyRole(Section):
-    """Role of one numeric property of a Micro-Manager device, in the property's own unit."""
+    """Role of one numeric property of a Micro-Manager device, in the property's own unit.
+
+    Of a driver's device, which is one number, `property` is what to call it.
+    """
 
     kind: Literal["property"] = "property"
     device: str
@@ -148,11 +161,14 @@ class PropertyRole(Section):
 
 
 class LightRole(Section):
-    """Role of a light: `level` while frames are taken, `safe` at all other times."""
+    """Role of a light: `level` while frames are taken, `safe` at all other times.
+
+    `channel`, `output` and `safe` are for VISA instruments; a driver's light knows its own.
+    """
 
     kind: Literal["light"] = "light"
     device: str
-    channel: str
+    channel: str | None = None
     output: str | None = "output"
     level: Finite
     limits: Range
@@ -184,13 +200,14 @@ Role = Annotated[
 class InterlockConfig(Section):
     """A condition that must hold while light is on: a reading strictly within bounds.
 
-    What is read is a `channel` of an instrument (`led.temperature_c`) or where a `role` is
-    (`focus`, `sample.x`), or a property of its device (`camera.CCDTemperature`, in `unit`). Once it
-    did not hold, it holds again only `hysteresis` inside its bounds. `pause` switches the light off
-    and waits, at most `longest_pause_s`; `abort` ends the run.
+    What is read is a `channel` of an instrument (`led.temperature_c`) or a driver's meter by its
+    name, where a `role` is (`focus`, `sample.x`), or a property of its Micro-Manager device
+    (`camera.CCDTemperature`, in `unit`). Once it did not hold, it holds again only `hysteresis`
+    inside its bounds. `pause` switches the light off and waits, at most `longest_pause_s`; `abort`
+    ends the run.
     """
 
-    channel: str | None = Field(default=None, pattern=r"^[^.]+\.[^.]+$")
+    channel: str | None = Field(default=None, pattern=r"^[^.]+(\.[^.]+)?$")
     role: str | None = None
     unit: str = "1"
     below: Finite | None = None
@@ -247,7 +264,16 @@ MicroManagerConfig = Annotated[
 class BenchConfig(Section):
     """Devices, what they are for, and what must hold."""
 
-    micromanager: MicroManagerConfig  # pyright: ignore[reportInvalidTypeForm]
+    micromanager: MicroManagerConfig | None = None  # pyright: ignore[reportInvalidTypeForm]
     visa: dict[str, VisaConfig] = Field(default_factory=dict)
+    drivers: dict[str, DriverConfig] = Field(default_factory=dict)
     roles: dict[str, Role]
     interlocks: tuple[InterlockConfig, ...] = ()
+
+    def block_of(self, role: Role) -> Literal["micromanager", "visa", "drivers"]:
+        """Return the block that opens the device of a role."""
+        if role.device in self.drivers:
+            return "drivers"
+        if isinstance(role, LightRole) and role.channel is not None:
+            return "visa"
+        return "micromanager"

@@ -15,6 +15,7 @@ from instrument.config._bench import (
     VirtualMicroManager,
     XYStageRole,
 )
+from instrument.config._drivers import problems_of_devices
 from instrument.config._interlock_checks import interlock_problems, suggest
 from instrument.config._model import Config
 from instrument.config._noise import NoiseCalibrate, NoiseFile
@@ -55,6 +56,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_one_role_a_device(config),
         *_visa(config),
         *interlock_problems(config),
+        *problems_of_devices(config),
         *_objects(config),
         *_design(config),
         *_exposure(config),
@@ -83,8 +85,10 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
     first_of: dict[tuple[str, ...], str] = {}
     for name, role in config.bench.roles.items():
         key, what = "device", ("micro-manager", role.device)
-        if isinstance(role, LightRole):
-            key, what = "channel", ("visa", role.device, role.channel)
+        if role.device in config.bench.drivers:
+            what = ("driver", role.device)
+        elif isinstance(role, LightRole):
+            key, what = "channel", ("visa", role.device, role.channel or "")
         elif isinstance(role, PropertyRole) and role.property not in WHERE_A_DEVICE_IS:
             key, what = "property", (*what, role.property)
         earlier = first_of.setdefault(what, name)
@@ -98,7 +102,8 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
 def _visa(config: Config) -> Iterator[str]:
     known = config.bench.visa
     for name, role in config.bench.roles.items():
-        if isinstance(role, LightRole) and role.device not in known:
+        is_driver = role.device in config.bench.drivers
+        if isinstance(role, LightRole) and not is_driver and role.device not in known:
             yield (
                 f"`bench.roles.{name}.device` = {role.device!r} is no instrument; "
                 f"{suggest(role.device, known, 'add it to bench.visa')}"
@@ -167,7 +172,7 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
             yield from _within(name, "bounds", bounds, limits, unit)
             yield from _start(name, "start", start, bounds)
         case LightParameter(bounds=bounds, start=start), LightRole(limits=limits, channel=channel):
-            yield from _within(name, "bounds", bounds, limits, channel.rsplit("_", 1)[-1])
+            yield from _within(name, "bounds", bounds, limits, (channel or "1").rsplit("_", 1)[-1])
             yield from _start(name, "start", start, bounds)
         case ExposureParameter(bounds_ms=bounds, start_ms=start), _:
             yield from _start(name, "start_ms", start, bounds)

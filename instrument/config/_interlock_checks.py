@@ -27,7 +27,7 @@ def interlock_problems(config: Config) -> Iterator[str]:
             yield from _channel(key, interlock.channel, config)
         else:
             yield from _role(key, interlock, config)
-    if any(interlock.role is not None for interlock in config.bench.interlocks):
+    if any(_is_behind_core(interlock, config) for interlock in config.bench.interlocks):
         yield from _exposures(config)
 
 
@@ -41,12 +41,16 @@ def suggest(name: str, known: object, otherwise: str) -> str:
 
 
 def _channel(key: str, channel: str, config: Config) -> Iterator[str]:
-    instrument = channel.split(".")[0]
+    instrument, _, part = channel.partition(".")
+    if not part and instrument in config.bench.drivers:
+        return
     if instrument not in config.bench.visa:
         yield (
             f"`{key}.channel` = {channel!r}: no instrument {instrument!r}; "
             f"{suggest(instrument, config.bench.visa, 'add it to bench.visa')}"
         )
+    elif not part:
+        yield f"`{key}.channel` = {channel!r} names no channel; write {instrument}.CHANNEL"
 
 
 def _role(key: str, interlock: InterlockConfig, config: Config) -> Iterator[str]:
@@ -58,20 +62,32 @@ def _role(key: str, interlock: InterlockConfig, config: Config) -> Iterator[str]
             f"{suggest(name, config.bench.roles, 'add it to bench.roles')}"
         )
         return
-    remedy = _remedy(name, part, role)
+    remedy = _remedy(name, part, role, config.bench.block_of(role))
     if remedy:
         yield f"`{key}.role` = {interlock.role!r}: {remedy}"
 
 
-def _remedy(name: str, part: str, role: Role) -> str:
+def _remedy(name: str, part: str, role: Role, block: str) -> str:
     match role:
-        case LightRole():
+        case LightRole() if block == "visa":
             return f"a light is no condition for itself; use `channel: {role.device}.NAME`"
+        case LightRole() if not part or block != "micromanager":
+            return "a light is no condition for itself; read a meter, or a property of a device"
         case XYStageRole() if not part:
             return f"say which axis, {name}.x or {name}.y"
         case CameraRole() | SlmRole() if not part:
             return f"a {role.kind} is at no position; name a property, {name}.PROPERTY"
+    if part and block != "micromanager" and not isinstance(role, XYStageRole):
+        return (
+            f"{role.device} is in bench.{block}, and only devices of Micro-Manager have properties "
+            "to read; name the role alone, or a driver's meter as `channel`"
+        )
     return ""
+
+
+def _is_behind_core(interlock: InterlockConfig, config: Config) -> bool:
+    role = config.bench.roles.get(interlock.role_and_part[0])
+    return role is not None and config.bench.block_of(role) == "micromanager"
 
 
 def _exposures(config: Config) -> Iterator[str]:

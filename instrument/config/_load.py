@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from instrument.config._bench import LoadedMicroManager
 from instrument.config._checks import problems_between_sections
+from instrument.config._drivers import problems_of_options
 from instrument.config._model import Config
 from instrument.config._noise import NoiseFile
 from instrument.config._problems import sentences
@@ -89,11 +90,12 @@ def read_sections(
 def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config:
     """Check plain data; paths in it are relative to `folder`. Raises `ConfigError`."""
     completed = _complete(raw)
+    of_options = problems_of_options(completed)
     try:
         config = Config.model_validate(completed)
     except ValidationError as error:
-        raise ConfigError(source, sentences(error, completed)) from error
-    problems = problems_between_sections(config)
+        raise ConfigError(source, [*sentences(error, completed), *of_options]) from error
+    problems = [*problems_between_sections(config), *of_options]
     if problems:
         raise ConfigError(source, problems)
     return _with_absolute_paths(config, folder)

@@ -42,6 +42,7 @@ _PATCHES = ("square", "oblong")
 _BASES = ("zernike", "superpixel", "disc")
 _TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *_PATCHES, *DOMAINS, *KINDS_OF_OBJECTS}
 _DISCRIMINATORS = ("basis", "kind", "of", "domain")
+_CHOICES_OF_DESIGN_FILE = {"twin": ("domain", DOMAINS), "objects": ("kind", KINDS_OF_OBJECTS)}
 _LONGEST_VALUE = 60
 _UNITS = {"_um": "um", "_ms": "ms", "_rad": "rad", "_deg": "deg", "_s": "s"}
 
@@ -68,7 +69,7 @@ def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> st
             )
         case "union_tag_not_found" if place[:2] == ["bench", "roles"]:
             return f"`{key}`: say what it is with kind: {_or(_KINDS)}"
-        case "union_tag_invalid" if place[-1] == "micromanager":
+        case "union_tag_invalid" if root is Config and place[-1] == "micromanager":
             return (
                 f"`{key}.virtual` = {_shown(problem['input'].get('virtual'))} is no virtual bench; "
                 f"known: {', '.join(VIRTUAL_MODELS)}"
@@ -81,11 +82,10 @@ def _sentence(problem: Any, raw: Mapping[str, Any], root: type[BaseModel]) -> st
                 f"`{key}.role` = {_shown(problem['input'].get('role'))} is a modulator, and basis "
                 f"is missing; say {_or(_BASES)}, or name another role"
             )
-        case "union_tag_not_found" if root is not Config:
-            choices = {"twin": ("domain", DOMAINS), "objects": ("kind", KINDS_OF_OBJECTS)}
-            name, known = choices[place[0]]
+        case "union_tag_not_found" if root is not Config and place[0] in _CHOICES_OF_DESIGN_FILE:
+            name, known = _CHOICES_OF_DESIGN_FILE[place[0]]
             return f"`{key}`: say which one with {name}: {', '.join(known)}"
-        case "union_tag_not_found":
+        case "union_tag_not_found" if root is Config:
             return (
                 f"`{key}.role` = {_shown(problem['input'].get('role'))} is no role; "
                 f"{_known_roles(raw)}"

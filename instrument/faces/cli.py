@@ -147,10 +147,21 @@ def check(
     dry_run: Annotated[
         DryRun, typer.Option("--dry-run", help="Design to show what it would ask for.")
     ] = DryRun.START,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Check that every device keeps what it promises.")
+    ] = False,
+    move: Annotated[
+        bool, typer.Option("--move", help="With --conformance: move, expose, light at its lowest.")
+    ] = False,
 ) -> None:
     """Connect, show limits, interlocks and a dry run of a design, lights off; move nothing."""
     with _exit_codes():
+        if move and not conformance:
+            raise ConfigError("check", ["--move goes with --conformance only; it moves nothing"])
         loaded = load_config(config, overrides=overrides or (), seed=seed)
+        if conformance:
+            _check_conformance(config, loaded, move=move)
+            return
         from instrument.bench.connect import connect
         from instrument.bench.safety import signals_raise
         from instrument.faces.check import a_design, dry_run_table, interlock_table, limits_table
@@ -212,9 +223,10 @@ def calibrate(
 
 @app.command()
 def devices() -> None:
-    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
+    """List VISA resources with their identity, Micro-Manager device adapters, and drivers."""
     with _exit_codes():
         from drivers.discovery import micromanager_adapters, visa_resources
+        from drivers.registry import GROUP, what_they_take
 
         typer.echo("VISA resources (backend @py):")
         found = list(visa_resources())
@@ -225,6 +237,12 @@ def devices() -> None:
         typer.echo("Micro-Manager device adapters:")
         for folder, adapters in micromanager_adapters():
             typer.echo(f"  {folder}: {', '.join(adapters)}")
+        typer.echo(f"Drivers of other packages (entry points {GROUP!r}):")
+        drivers = list(what_they_take())
+        for driver, options in drivers:
+            typer.echo(f"  {driver.name}  {driver.package}  {options}")
+        if not drivers:
+            typer.echo("  none")
 
 
 @app.command()
@@ -248,6 +266,23 @@ def main() -> None:
 
 
 # ---- running
+
+
+def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
+    from drivers.conformance import Scope
+    from instrument.bench.conformance import check_bench
+    from instrument.bench.connect import connect
+    from instrument.bench.safety import signals_raise
+    from instrument.faces.conformance import conformance_tables, count_line
+
+    scope = Scope.MOVE if move else Scope.READ_ONLY
+    with signals_raise(), connect(config) as bench:
+        results = check_bench(bench, scope=scope)
+    for table in conformance_tables(results, scope=scope):
+        Console().print(table)
+    typer.echo(f"{file}: {count_line(results, scope=scope)}")
+    if any(each.status == "failed" for of_role in results.values() for each in of_role):
+        raise typer.Exit(FAILED)
 
 
 def _execute(config: Config, ledger: Ledger, *, quiet: bool, view: bool) -> RunResult:

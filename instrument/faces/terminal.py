@@ -233,7 +233,8 @@ def _asked(role: Role) -> str:
                 for axis, limits in zip("xy", role.limits_um, strict=True)
             )
         case LightRole():
-            return f"{role.channel} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+            what = role.channel or "limits"
+            return f"{what} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
 
 
 def _span(limits: tuple[float, float]) -> str:

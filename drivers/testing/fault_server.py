@@ -1,4 +1,4 @@
-r"""For tests of your own drivers and benches: a SCPI instrument that goes wrong on command.
+r"""A SCPI instrument that goes wrong on command.
 
 Each `Fault` is one that real instruments and real cables produce. Nothing here waits for a clock:
 a late reply comes exactly when it does the most harm, just before the answer to the next question.

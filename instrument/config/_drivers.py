@@ -1,0 +1,91 @@
+"""The `bench.drivers` block: options that a third party's own model checks, and who uses what.
+
+Only the drivers that a file names are imported, and only here and when the bench connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from drivers import DriverUnavailable
+from drivers.registry import load_driver
+from instrument.config._bench import LightRole
+from instrument.config._problems import sentences
+
+if TYPE_CHECKING:
+    from instrument.config._model import Config
+
+
+def problems_of_options(raw: Mapping[str, Any]) -> list[str]:
+    """One sentence for every driver that is not there and every option that its model refuses.
+
+    Parameters
+    ----------
+    raw
+        The whole file as plain data; what is wrong with its shape is left to `Config`.
+    """
+    bench = raw.get("bench")
+    blocks = bench.get("drivers") if isinstance(bench, Mapping) else None
+    found: list[str] = []
+    for name, block in blocks.items() if isinstance(blocks, Mapping) else ():
+        driver = block.get("driver") if isinstance(block, Mapping) else None
+        options = block.get("options", {}) if isinstance(block, Mapping) else None
+        if isinstance(driver, str) and isinstance(options, Mapping):
+            found += _problems_of_one(str(name), driver, options)
+    return found
+
+
+def _problems_of_one(name: str, driver: str, options: Mapping[str, Any]) -> list[str]:
+    try:
+        model = load_driver(driver).options
+    except DriverUnavailable as error:
+        return [f"`bench.drivers.{name}.driver` = {driver!r}: {error}"]
+    file = _file_with(model)  # so that the place of a problem is its place in the file
+    raw = {"bench": {"drivers": {name: {"options": dict(options)}}}}
+    try:
+        file.model_validate(raw)
+    except ValidationError as error:
+        return sentences(error, raw, root=file)
+    except Exception as error:  # noqa: BLE001 - a validator of others raises what it likes
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [f"`bench.drivers.{name}.options` cannot be checked: {reason}; ask its author"]
+    return []
+
+
+def _file_with(options: type[BaseModel]) -> type[BaseModel]:
+    block: Any = create_model("Block", options=(options, ...))
+    drivers: Any = dict[str, block]  # pyright: ignore[reportInvalidTypeForm]
+    bench: Any = create_model("Bench", drivers=(drivers, ...))
+    return create_model("File", bench=(bench, ...))
+
+
+def problems_of_devices(config: Config) -> Iterator[str]:
+    """One sentence for every device that no block of the bench provides, or two."""
+    bench = config.bench
+    for name in bench.drivers.keys() & bench.visa.keys():
+        yield f"`bench.drivers.{name}` is also an instrument of bench.visa; rename one of them"
+    for name, role in bench.roles.items():
+        key, is_driver = f"bench.roles.{name}", role.device in bench.drivers
+        if isinstance(role, LightRole):
+            yield from _problems_of_light(key, role, is_driver=is_driver)
+        elif not is_driver and bench.micromanager is None:
+            yield (
+                f"`{key}.device` = {role.device!r} is none of bench.drivers, and there is no "
+                "bench.micromanager; add the one that has it"
+            )
+
+
+def _problems_of_light(key: str, role: LightRole, *, is_driver: bool) -> Iterator[str]:
+    if not is_driver and role.channel is None:
+        yield f"`{key}.channel` is missing; add it"
+    elif is_driver and role.channel is not None:
+        yield (
+            f"`{key}.channel` = {role.channel!r}: a driver's light has no channels; leave it out"
+        )
+    elif is_driver and role.safe != 0:
+        yield (
+            f"`{key}.safe` = {role.safe:g}: a driver's light is off when it is safe; leave it out"
+        )

@@ -1,0 +1,1 @@
+"""Drivers of ACME stages and LEDs for infoloop."""
