@@ -33,7 +33,7 @@ from instrument.bench.actuators import (
     verify_position,
 )
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
-from instrument.bench.patterns import make_basis
+from instrument.bench.patterns import make_basis, plain_response
 from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
@@ -98,7 +98,7 @@ class Bench:
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
         }
         bases = {
-            name: make_basis(parameter, self.slm(parameter.role).shape)
+            name: make_basis(parameter, plain_response(self.slm(parameter.role).shape))
             for name, parameter in config.design.items()
             if isinstance(parameter, PatternParameter)
         }

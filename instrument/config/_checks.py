@@ -21,12 +21,17 @@ from instrument.config._noise import NoiseCalibrate, NoiseFile
 from instrument.config._parameters import (
     AngleParameter,
     ChoiceParameter,
-    DiscParameter,
     ExposureParameter,
     LightParameter,
     ParameterConfig,
     PositionParameter,
     PropertyParameter,
+)
+from instrument.config._patterns import (
+    DiscParameter,
+    FourierParameter,
+    HadamardParameter,
+    RawParameter,
     SuperpixelParameter,
     ZernikeParameter,
 )
@@ -36,6 +41,9 @@ _ROLE_OF = {
     ZernikeParameter: (SlmRole, "slm"),
     SuperpixelParameter: (SlmRole, "slm"),
     DiscParameter: (SlmRole, "slm"),
+    RawParameter: (SlmRole, "slm"),
+    FourierParameter: (SlmRole, "slm"),
+    HadamardParameter: (SlmRole, "slm"),
     PositionParameter: (StageRole, "stage"),
     AngleParameter: (RotationRole, "rotation"),
     ChoiceParameter: (SelectorRole, "selector"),
@@ -181,6 +189,8 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
             yield from _start(name, "start_rad", start, bounds)
         case SuperpixelParameter(bounds_grey=bounds, start_grey=start, choices=None), _:
             yield from _start(name, "start_grey", start, bounds)
+        case (RawParameter() | FourierParameter() | HadamardParameter()) as pattern, _:
+            yield from _start(name, f"start_{pattern.unit}", pattern.start, pattern.bounds)
 
 
 def _within(

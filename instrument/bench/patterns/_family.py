@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from instrument.bench.patterns._disc import DISC_BOUNDS, DISC_LABELS, DiscBasis
+from instrument.bench.patterns._fourier import fourier_labels, fourier_modes
+from instrument.bench.patterns._hadamard import hadamard_labels, hadamard_modes
+from instrument.bench.patterns._modes import PlacedModes
+from instrument.bench.patterns._raw import RawBasis, raw_labels
+from instrument.bench.patterns._response import Response, plain_response
 from instrument.bench.patterns._superpixel import SuperpixelBasis, superpixel_labels
-from instrument.bench.patterns._zernike import ZernikeBasis, zernike_labels
+from instrument.bench.patterns._zernike import zernike_labels, zernike_modes
 from instrument.bench.shots import components_of_shot, shown_as
 from instrument.config import (
+    FULL_SCALE,
     Config,
     DiscParameter,
+    FourierParameter,
+    HadamardParameter,
     PatternParameter,
+    RawParameter,
     SuperpixelParameter,
     ZernikeParameter,
 )
-from instrument.design import Design, Parameter
+from instrument.design import Design, DesignError, Parameter
 
 DEFAULT_GREY = 128
 
@@ -32,25 +43,82 @@ class PatternBasis(Protocol):
         ...
 
 
-def make_basis(parameter: PatternParameter, shape: tuple[int, int]) -> PatternBasis:
-    """Return the basis that a parameter names, on a modulator of (height, width) pixels.
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A basis, and what the modulator makes of what it draws."""
+
+    field: Callable[[Sequence[float]], Float[np.ndarray, "height width"]]
+    levels: Callable[[Float[np.ndarray, "height width"]], UInt8[np.ndarray, "height width"]]
+
+    def pattern(self, components: Sequence[float]) -> UInt8[np.ndarray, "height width"]:
+        return self.levels(self.field(components))
+
+
+def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
+    """Return the basis that a parameter names, on a modulator.
 
     Raises
     ------
     DesignError
-        The modulator is too small for it.
+        The modulator is too small for it, or its bounds allow grey levels that there are not.
     """
+    plane = response.plane
     match parameter:
-        case ZernikeParameter(modes=(first, last)):
-            return ZernikeBasis(first, last, shape=shape)
+        case ZernikeParameter(modes=(first, last), pupil=pupil):
+            modes = zernike_modes(first, last, plane, pupil=pupil)
+            return _Drawn(modes.field, response.of_phase)
         case SuperpixelParameter(cells=cells, tiles=tiles, choices=choices):
-            return SuperpixelBasis(cells, shape=shape, tiles=tiles, choices=choices)
+            cells = SuperpixelBasis(cells, plane, tiles=tiles, choices=choices)
+            return _Drawn(cells.field, response.of_grey)
         case DiscParameter(grey=grey):
-            return DiscBasis(shape=shape, grey=grey)
+            return _Drawn(DiscBasis(plane, grey=grey).field, response.of_grey)
+        case RawParameter(region=region):
+            field = RawBasis(plane, region=region).field
+        case FourierParameter(cycles=cycles, region=region, mean=mean):
+            modes = fourier_modes(cycles, plane, region=region, mean=mean)
+            _check_reach(parameter, modes)
+            field = modes.field
+        case HadamardParameter(blocks=blocks, first_and_last=(first, last), region=region):
+            modes = hadamard_modes(blocks, first, last, plane, region=region, mean=parameter.mean)
+            _check_reach(parameter, modes)
+            field = modes.field
+    return _Drawn(field, response.of_phase if parameter.unit == "rad" else response.of_grey)
 
 
-def pattern_parameter(name: str, parameter: PatternParameter) -> Parameter:
-    """Return the design parameter of a pattern: labels, bounds and start of its components."""
+def _check_reach(parameter: FourierParameter | HadamardParameter, modes: PlacedModes) -> None:
+    """Refuse bounds within which some design would ask for grey levels that there are not."""
+    if parameter.unit == "rad":
+        return
+    low, high = parameter.bounds
+    lowest, highest = modes.reach(low, high)
+    if lowest < 0 or highest > FULL_SCALE:
+        _, per_grey = modes.reach(-1.0, 1.0)
+        room = min(parameter.mean, FULL_SCALE - parameter.mean) / (per_grey - parameter.mean)
+        safe = math.floor(room * 100) / 100  # rounded down, so that what is said is accepted
+        raise DesignError(
+            f"bounds_grey {low:g} to {high:g} of {parameter.basis} allow grey levels {lowest:.4g} "
+            f"to {highest:.4g}, and there are 0 to {FULL_SCALE}; {-safe:g} to {safe:g} fit "
+            "whatever the design"
+        )
+
+
+def pattern_parameter(name: str, parameter: PatternParameter, shape: tuple[int, int]) -> Parameter:
+    """Return the design parameter of a pattern: labels, bounds and start of its components.
+
+    Parameters
+    ----------
+    name
+        Of the parameter in the bench file.
+    parameter
+        As the file has it.
+    shape
+        (height, width) of its modulator in pixels.
+
+    Raises
+    ------
+    DesignError
+        More components than a design can hold.
+    """
     match parameter:
         case ZernikeParameter(modes=modes, bounds_rad=(low, high), start_rad=start):
             labels = zernike_labels(*modes)
@@ -77,7 +145,28 @@ def pattern_parameter(name: str, parameter: PatternParameter) -> Parameter:
                 name=name, unit="1", lower=-1.0, upper=1.5, labels=DISC_LABELS,
                 start=start, bounds=DISC_BOUNDS,
             )  # fmt: skip
+        case RawParameter(region=region):
+            return _of_phase_or_grey(name, parameter, raw_labels(shape, region))
+        case FourierParameter(cycles=cycles):
+            return _of_phase_or_grey(name, parameter, fourier_labels(cycles))
+        case HadamardParameter(blocks=blocks, first_and_last=(first, last)):
+            return _of_phase_or_grey(name, parameter, hadamard_labels(blocks, first, last))
     raise TypeError(f"{parameter!r} is a pattern of no known basis")
+
+
+def _of_phase_or_grey(
+    name: str,
+    parameter: RawParameter | FourierParameter | HadamardParameter,
+    labels: tuple[str, ...],
+) -> Parameter:
+    low, high = parameter.bounds
+    is_raw = isinstance(parameter, RawParameter)
+    middle = DEFAULT_GREY if is_raw and parameter.unit == "grey" else 0.0
+    start = min(max(middle, low), high) if parameter.start is None else parameter.start
+    return Parameter(
+        name=name, unit=parameter.unit, lower=low, upper=high, labels=labels,
+        start=(float(start),) * len(labels), modal=parameter.unit == "rad" and not is_raw,
+    )  # fmt: skip
 
 
 def render_patterns(
@@ -102,7 +191,8 @@ def render_patterns(
     patterns = {}
     for name, parameter in config.design.items():
         if isinstance(parameter, PatternParameter):
-            basis = make_basis(parameter, tuple(meta["slm_shapes"][parameter.role]))
+            shape = tuple(meta["slm_shapes"][parameter.role])
+            basis = make_basis(parameter, plain_response(shape))
             shots = config.shots if parameter.per_shot else 1
             for shot in range(shots):
                 own = components_of_shot(parameter, design.values[name], shot, shots)
@@ -115,7 +205,17 @@ def grey_patterns(config: Config) -> tuple[str, ...]:
     return tuple(
         shown_as(parameter.role, shot, shots)
         for parameter in config.design.values()
-        if isinstance(parameter, SuperpixelParameter | DiscParameter)
+        if isinstance(parameter, PatternParameter) and not _is_phase(parameter)
         for shots in [config.shots if parameter.per_shot else 1]
         for shot in range(shots)
     )
+
+
+def _is_phase(parameter: PatternParameter) -> bool:
+    match parameter:
+        case ZernikeParameter():
+            return True
+        case SuperpixelParameter() | DiscParameter():
+            return False
+        case _:
+            return parameter.unit == "rad"

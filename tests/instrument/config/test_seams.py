@@ -113,8 +113,9 @@ REFUSED = {
         "`bench.micromanager.virtual` = 'telescope' is no virtual bench; known: pupil_microscope",
     ),
     "unknown basis": (
-        {"design": {"leds": {"basis": "fourier"}}},
-        "`design.leds.basis` = 'fourier' is unknown; use zernike, superpixel or disc",
+        {"design": {"leds": {"basis": "wavelet"}}},
+        "`design.leds.basis` = 'wavelet' is unknown; use zernike, superpixel, disc, raw, fourier "
+        "or hadamard",
     ),
     "key of another basis": (
         {"design": {"stop": {"modes": [1, 2]}}},
