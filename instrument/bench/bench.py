@@ -33,7 +33,7 @@ from instrument.bench.actuators import (
     verify_position,
 )
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
-from instrument.bench.patterns import make_basis, plain_response
+from instrument.bench.patterns import Response, make_basis, make_response
 from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
@@ -98,7 +98,7 @@ class Bench:
             name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
         }
         bases = {
-            name: make_basis(parameter, plain_response(self.slm(parameter.role).shape))
+            name: make_basis(parameter, self._response(parameter.role))
             for name, parameter in config.design.items()
             if isinstance(parameter, PatternParameter)
         }
@@ -131,6 +131,11 @@ class Bench:
     def slm(self, role: str) -> SpatialLightModulator:
         """Return the modulator of a role."""
         return as_kind(self.devices[role], SpatialLightModulator, role)
+
+    def _response(self, role: str) -> Response:
+        settings = self.roles[role]
+        assert isinstance(settings, SlmRole)  # noqa: S101 - the config's checks
+        return make_response(role, settings, self.slm(role).shape)
 
     def stage(self, role: str) -> Stage:
         """Return the one-axis stage of a role."""

@@ -16,6 +16,7 @@ import numpy as np
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
+from instrument.bench.patterns import ModulatorFileError
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -90,6 +91,8 @@ def _build(
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
         )
+    except ModulatorFileError as error:
+        raise ConnectError([str(error)]) from error
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
     check_reachable(bench)

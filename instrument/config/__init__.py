@@ -10,7 +10,6 @@ from instrument.config._bench import (
     Role,
     RotationRole,
     SelectorRole,
-    SlmRole,
     StageRole,
     VirtualMicroManager,
     VisaConfig,
@@ -37,6 +36,7 @@ from instrument.config._model import (
     SearchConfig,
     StageGrid,
 )
+from instrument.config._modulator import SlmRole
 from instrument.config._noise import (
     NoiseCalibrate,
     NoiseFile,

@@ -11,12 +11,12 @@ from instrument.config._bench import (
     PropertyRole,
     RotationRole,
     SelectorRole,
-    SlmRole,
     StageRole,
     VirtualMicroManager,
     XYStageRole,
 )
 from instrument.config._model import Config
+from instrument.config._modulator import SlmRole
 from instrument.config._noise import NoiseCalibrate, NoiseFile
 from instrument.config._parameters import (
     AngleParameter,
@@ -31,6 +31,7 @@ from instrument.config._patterns import (
     DiscParameter,
     FourierParameter,
     HadamardParameter,
+    PatternParameter,
     RawParameter,
     SuperpixelParameter,
     ZernikeParameter,
@@ -191,6 +192,23 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
             yield from _start(name, "start_grey", start, bounds)
         case (RawParameter() | FourierParameter() | HadamardParameter()) as pattern, _:
             yield from _start(name, f"start_{pattern.unit}", pattern.start, pattern.bounds)
+    if isinstance(role, SlmRole) and isinstance(parameter, PatternParameter):
+        yield from _answer(name, parameter, role)
+
+
+def _answer(name: str, parameter: PatternParameter, role: SlmRole) -> Iterator[str]:
+    """Let no file or value of a modulator be passed over: which patterns each is for."""
+    if parameter.is_phase and role.is_binary:
+        yield (
+            f"`design.{name}` is a phase, and `bench.roles.{parameter.role}.on_value` makes a "
+            "device that is on or off; give grey levels, or leave on_value out"
+        )
+    if not parameter.is_phase and role.files:
+        yield (
+            f"`design.{name}` is in grey levels, which {' and '.join(role.files)} of "
+            f"`bench.roles.{parameter.role}` would not change; give a phase (bounds_rad), or leave "
+            "them out"
+        )
 
 
 def _within(

@@ -28,6 +28,15 @@ class ParameterOfRole(Section):
     per_shot: bool = False
 
 
+class _Pattern(ParameterOfRole):
+    """A pattern on a modulator."""
+
+    @property
+    def is_phase(self) -> bool:
+        """Whether it is a phase in rad, and not grey levels."""
+        return False
+
+
 class Pupil(Section):
     """A disc on a modulator in pixels; the first pixel's centre is x 0, y 0; y points down."""
 
@@ -45,7 +54,7 @@ class Region(Section):
     width: Pixels
 
 
-class ZernikeParameter(ParameterOfRole):
+class ZernikeParameter(_Pattern):
     """A phase of Zernike modes `modes[0]` to `modes[1]` (Noll), in rad rms.
 
     `pupil` is the disc that the modes are defined on, by default the largest centred one.
@@ -58,6 +67,11 @@ class ZernikeParameter(ParameterOfRole):
     start_rad: Finite = 0.0
     pupil: Pupil | None = None
 
+    @property
+    def is_phase(self) -> bool:
+        """It is a phase."""
+        return True
+
     @model_validator(mode="after")
     def _modes_in_order(self) -> ZernikeParameter:
         first, last = self.modes
@@ -66,7 +80,7 @@ class ZernikeParameter(ParameterOfRole):
         return self
 
 
-class SuperpixelParameter(ParameterOfRole):
+class SuperpixelParameter(_Pattern):
     """A pattern of (rows, columns) `cells` of one grey level each, repeated `tiles` times.
 
     With `choices` a cell takes one of these grey levels and no other; then there are no bounds.
@@ -93,7 +107,7 @@ class SuperpixelParameter(ParameterOfRole):
         return self
 
 
-class DiscParameter(ParameterOfRole):
+class DiscParameter(_Pattern):
     """A lit disc of level `grey` on a modulator: centre y, centre x and radius, unit square.
 
     Centres lie in [-1, 1], the radius in [0.001, 1.5]; the basis fixes these bounds.
@@ -109,7 +123,7 @@ class DiscParameter(ParameterOfRole):
     ] = (0.0, 0.0, 0.5)
 
 
-class _PhaseOrGrey(ParameterOfRole):
+class _PhaseOrGrey(_Pattern):
     """A pattern in the unit of the bounds that it has: rad of phase, or grey levels."""
 
     bounds_rad: Range | None = None
@@ -132,6 +146,11 @@ class _PhaseOrGrey(ParameterOfRole):
     def unit(self) -> Literal["rad", "grey"]:
         """Unit of bounds and start."""
         return "grey" if self.bounds_rad is None else "rad"
+
+    @property
+    def is_phase(self) -> bool:
+        """Whether its unit is rad."""
+        return self.unit == "rad"
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from instrument.bench.patterns._fourier import fourier_labels, fourier_modes
 from instrument.bench.patterns._hadamard import hadamard_labels, hadamard_modes
 from instrument.bench.patterns._modes import PlacedModes
 from instrument.bench.patterns._raw import RawBasis, raw_labels
-from instrument.bench.patterns._response import Response, plain_response
+from instrument.bench.patterns._response import Response, make_response
 from instrument.bench.patterns._superpixel import SuperpixelBasis, superpixel_labels
 from instrument.bench.patterns._zernike import zernike_labels, zernike_modes
 from instrument.bench.shots import components_of_shot, shown_as
@@ -27,6 +28,7 @@ from instrument.config import (
     HadamardParameter,
     PatternParameter,
     RawParameter,
+    SlmRole,
     SuperpixelParameter,
     ZernikeParameter,
 )
@@ -60,34 +62,47 @@ def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
     Raises
     ------
     DesignError
-        The modulator is too small for it, or its bounds allow grey levels that there are not.
+        The modulator is too small for it, or its bounds allow levels or phases that there are not.
     """
     plane = response.plane
     match parameter:
-        case ZernikeParameter(modes=(first, last), pupil=pupil):
-            modes = zernike_modes(first, last, plane, pupil=pupil)
+        case ZernikeParameter(modes=(first, last), bounds_rad=bounds_rad):
+            modes = zernike_modes(first, last, plane, pupil=parameter.pupil)
+            response.check_phases(*modes.reach(*bounds_rad))
             return _Drawn(modes.field, response.of_phase)
         case SuperpixelParameter(cells=cells, tiles=tiles, choices=choices):
             cells = SuperpixelBasis(cells, plane, tiles=tiles, choices=choices)
             return _Drawn(cells.field, response.of_grey)
         case DiscParameter(grey=grey):
             return _Drawn(DiscBasis(plane, grey=grey).field, response.of_grey)
-        case RawParameter(region=region):
-            field = RawBasis(plane, region=region).field
+        case RawParameter(region=region, bounds=(low, high)):
+            raw = RawBasis(plane, region=region, order=response.order)
+            reach = min(low, 0.0), max(high, 0.0)  # 0 outside the region
+            return _drawn(parameter, raw.field, reach, response)
         case FourierParameter(cycles=cycles, region=region, mean=mean):
             modes = fourier_modes(cycles, plane, region=region, mean=mean)
-            _check_reach(parameter, modes)
-            field = modes.field
         case HadamardParameter(blocks=blocks, first_and_last=(first, last), region=region):
             modes = hadamard_modes(blocks, first, last, plane, region=region, mean=parameter.mean)
-            _check_reach(parameter, modes)
-            field = modes.field
-    return _Drawn(field, response.of_phase if parameter.unit == "rad" else response.of_grey)
+    _check_greys(parameter, modes)
+    return _drawn(parameter, modes.field, modes.reach(*parameter.bounds), response)
 
 
-def _check_reach(parameter: FourierParameter | HadamardParameter, modes: PlacedModes) -> None:
+def _drawn(
+    parameter: RawParameter | FourierParameter | HadamardParameter,
+    field: Callable[[Sequence[float]], Float[np.ndarray, "height width"]],
+    reach: tuple[float, float],
+    response: Response,
+) -> _Drawn:
+    """Draw in the unit of the file, from what the bounds let the values reach."""
+    if not parameter.is_phase:
+        return _Drawn(field, response.of_grey)
+    response.check_phases(*reach)
+    return _Drawn(field, response.of_phase)
+
+
+def _check_greys(parameter: FourierParameter | HadamardParameter, modes: PlacedModes) -> None:
     """Refuse bounds within which some design would ask for grey levels that there are not."""
-    if parameter.unit == "rad":
+    if parameter.is_phase:
         return
     low, high = parameter.bounds
     lowest, highest = modes.reach(low, high)
@@ -165,12 +180,12 @@ def _of_phase_or_grey(
     start = min(max(middle, low), high) if parameter.start is None else parameter.start
     return Parameter(
         name=name, unit=parameter.unit, lower=low, upper=high, labels=labels,
-        start=(float(start),) * len(labels), modal=parameter.unit == "rad" and not is_raw,
+        start=(float(start),) * len(labels), modal=parameter.is_phase and not is_raw,
     )  # fmt: skip
 
 
 def render_patterns(
-    meta: Mapping[str, Any], design: Design
+    meta: Mapping[str, Any], design: Design, *, folder: Path = Path()
 ) -> dict[str, UInt8[np.ndarray, "height width"]]:
     """Draw again what each modulator showed, from a run's record.
 
@@ -180,19 +195,28 @@ def render_patterns(
         The ledger's `meta`: `config` and `slm_shapes`.
     design
         Any design of the run.
+    folder
+        Run directory, where the record keeps the modulators' calibration files.
 
     Returns
     -------
     dict
         Role of the modulator (with the shot, where shots differ) to its grey levels; empty for a
         bench without one.
+
+    Raises
+    ------
+    ModulatorFileError
+        A calibration file of a modulator is not there any more.
     """
     config = Config.model_validate(meta["config"])
     patterns = {}
     for name, parameter in config.design.items():
-        if isinstance(parameter, PatternParameter):
+        role = config.bench.roles[parameter.role]
+        if isinstance(parameter, PatternParameter) and isinstance(role, SlmRole):
             shape = tuple(meta["slm_shapes"][parameter.role])
-            basis = make_basis(parameter, plain_response(shape))
+            response = make_response(parameter.role, role.in_folder(folder), shape)
+            basis = make_basis(parameter, response)
             shots = config.shots if parameter.per_shot else 1
             for shot in range(shots):
                 own = components_of_shot(parameter, design.values[name], shot, shots)
@@ -201,21 +225,20 @@ def render_patterns(
 
 
 def grey_patterns(config: Config) -> tuple[str, ...]:
-    """Name the patterns, as `render_patterns` does, whose levels are brightness and not phase."""
+    """Name the patterns, as `render_patterns` does, whose levels are not phases of 256 a turn.
+
+    They are brightness, or have gone through a look-up table.
+    """
     return tuple(
         shown_as(parameter.role, shot, shots)
         for parameter in config.design.values()
-        if isinstance(parameter, PatternParameter) and not _is_phase(parameter)
+        if isinstance(parameter, PatternParameter)
+        if not parameter.is_phase or _has_lookup(config, parameter.role)
         for shots in [config.shots if parameter.per_shot else 1]
         for shot in range(shots)
     )
 
 
-def _is_phase(parameter: PatternParameter) -> bool:
-    match parameter:
-        case ZernikeParameter():
-            return True
-        case SuperpixelParameter() | DiscParameter():
-            return False
-        case _:
-            return parameter.unit == "rad"
+def _has_lookup(config: Config, role: str) -> bool:
+    modulator = config.bench.roles[role]
+    return isinstance(modulator, SlmRole) and modulator.lut is not None

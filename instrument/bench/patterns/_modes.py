@@ -52,11 +52,13 @@ class PlacedModes:
         return np.where(self._place >= 0, values[self._place], self._outside)
 
     def reach(self, low: float, high: float) -> tuple[float, float]:
-        """Lowest and highest value at any place, of all coefficients between `low` and `high`."""
+        """Lowest and highest value at any pixel, of all coefficients between `low` and `high`."""
         at_low, at_high = low * self._modes, high * self._modes
-        lowest = np.minimum(at_low, at_high).sum(axis=0).min()
-        highest = np.maximum(at_low, at_high).sum(axis=0).max()
-        return self._mean + float(lowest), self._mean + float(highest)
+        lowest = self._mean + float(np.minimum(at_low, at_high).sum(axis=0).min())
+        highest = self._mean + float(np.maximum(at_low, at_high).sum(axis=0).max())
+        if np.any(self._place < 0):
+            return min(lowest, self._outside), max(highest, self._outside)
+        return lowest, highest
 
 
 def numbered(inside: np.ndarray) -> Int[np.ndarray, "height width"]:
