@@ -20,20 +20,30 @@ FOLDER = "inputs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file as it was when the run began; `copy` is its path in the run directory."""
+    """One file as it was when the run began: which key of which role names it, and its content."""
 
+    role: str
     key: str
     source: Path
-    copy: str
     content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def copy(self) -> str:
+        """Path of its copy in the run directory."""
+        return f"{FOLDER}/{self.key}-{self.sha256[:12]}{self.source.suffix}"
 
     def record(self) -> dict[str, str]:
         """Everything but the content, as plain data for the ledger."""
         return {
-            "key": self.key,
+            "key": f"bench.roles.{self.role}.{self.key}",
             "file": str(self.source),
             "copy": self.copy,
-            "sha256": _sha256(self.content),
+            "sha256": self.sha256,
         }
 
 
@@ -49,14 +59,12 @@ def read_inputs(config: Config) -> tuple[InputFile, ...]:
     problems: list[str] = []
     for name, role in config.bench.roles.items():
         for key, path in role.files.items() if isinstance(role, SlmRole) else ():
-            where = f"bench.roles.{name}.{key}"
             try:
                 content = path.read_bytes()
             except OSError as error:
-                problems.append(f"`{where}` = {path}: cannot be read: {error}")
+                problems.append(f"`bench.roles.{name}.{key}` = {path}: cannot be read: {error}")
                 continue
-            copy = f"{FOLDER}/{name}.{key}{path.suffix}"
-            files.append(InputFile(key=where, source=path, copy=copy, content=content))
+            files.append(InputFile(role=name, key=key, source=path, content=content))
     if problems:
         raise ConfigError("bench file", problems)
     return tuple(files)
@@ -65,8 +73,7 @@ def read_inputs(config: Config) -> tuple[InputFile, ...]:
 def with_copies(dumped: dict[str, Any], files: tuple[InputFile, ...]) -> dict[str, Any]:
     """Name the copies in a config that was dumped to plain data; changes and returns it."""
     for file in files:
-        *_, role, key = file.key.split(".")
-        dumped["bench"]["roles"][role][key] = file.copy
+        dumped["bench"]["roles"][file.role][file.key] = file.copy
     return dumped
 
 
@@ -85,14 +92,10 @@ def check_kept(meta: Mapping[str, Any], run_dir: Path) -> None:
         path = run_dir / record["copy"]
         if not path.is_file():
             problems.append(f"`{record['key']}` = {path}: is missing; restore it")
-        elif _sha256(path.read_bytes()) != record["sha256"]:
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != record["sha256"]:
             problems.append(
                 f"`{record['key']}` = {path}: is not the file that the run began with; restore it "
                 f"from {record['file']}"
             )
     if problems:
         raise ConfigError(str(run_dir), problems)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
