@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from instrument.config._patterns import Grey
-from instrument.config._section import Duration, Finite, Section
+from instrument.config._section import Duration, Finite, Positive, Section
 
 Row = tuple[Finite, Finite, Finite]
 
@@ -21,11 +21,15 @@ class SlmRole(Section):
     modulator's shape added to every pattern. `affine` takes (x, y, 1) of a pattern to (x, y) of the
     modulator, in pixels; `affine_order` is the spline between the pixels of a raw pattern.
     `on_value` makes it a binary device: above half of full scale is on, all else `off_value`.
+    `display_ms` is how long a modulator with a light of its own lights a pattern; one that
+    `shows_on_load` is not told to display what was loaded.
     """
 
     kind: Literal["slm"] = "slm"
     device: str
     settle_ms: Duration = 0.0
+    display_ms: Positive | None = None
+    shows_on_load: bool = False
     lut: Path | None = None
     flatness: Path | None = None
     affine: tuple[Row, Row] | None = None
