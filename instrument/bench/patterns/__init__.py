@@ -13,7 +13,7 @@ from instrument.bench.patterns._files import (
     read_flatness,
     read_lookup_table,
 )
-from instrument.bench.patterns._fourier import fourier_labels, fourier_modes
+from instrument.bench.patterns._fourier import FourierBasis, fourier_labels
 from instrument.bench.patterns._hadamard import hadamard_labels, hadamard_modes, walsh_functions
 from instrument.bench.patterns._lookup import LookupTable
 from instrument.bench.patterns._modes import PlacedModes
@@ -27,6 +27,7 @@ __all__ = [
     "DISC_BOUNDS",
     "DISC_LABELS",
     "DiscBasis",
+    "FourierBasis",
     "LookupTable",
     "ModulatorFileError",
     "PatternBasis",
@@ -36,7 +37,6 @@ __all__ = [
     "Response",
     "SuperpixelBasis",
     "fourier_labels",
-    "fourier_modes",
     "grey_patterns",
     "hadamard_labels",
     "hadamard_modes",

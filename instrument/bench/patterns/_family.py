@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from instrument.bench.patterns._disc import DISC_BOUNDS, DISC_LABELS, DiscBasis
-from instrument.bench.patterns._fourier import fourier_labels, fourier_modes
+from instrument.bench.patterns._fourier import FourierBasis, fourier_labels
 from instrument.bench.patterns._hadamard import hadamard_labels, hadamard_modes
 from instrument.bench.patterns._modes import PlacedModes
 from instrument.bench.patterns._raw import RawBasis, raw_labels
@@ -68,7 +68,8 @@ def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
     match parameter:
         case ZernikeParameter(modes=(first, last), bounds_rad=bounds_rad):
             modes = zernike_modes(first, last, plane, pupil=parameter.pupil)
-            response.check_phases(*modes.reach(*bounds_rad))
+            if not response.shows_any_phase:
+                response.check_phases(*modes.reach(*bounds_rad))
             return _Drawn(modes.field, response.of_phase)
         case SuperpixelParameter(cells=cells, tiles=tiles, choices=choices):
             cells = SuperpixelBasis(cells, plane, tiles=tiles, choices=choices)
@@ -77,34 +78,29 @@ def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
             return _Drawn(DiscBasis(plane, grey=grey).field, response.of_grey)
         case RawParameter(region=region, bounds=(low, high)):
             raw = RawBasis(plane, region=region, order=response.order)
-            reach = min(low, 0.0), max(high, 0.0)  # 0 outside the region
-            return _drawn(parameter, raw.field, reach, response)
+            if parameter.is_phase:
+                response.check_phases(min(low, 0.0), max(high, 0.0))  # 0 outside the region
+            return _Drawn(raw.field, response.of_phase if parameter.is_phase else response.of_grey)
         case FourierParameter(cycles=cycles, region=region, mean=mean):
-            modes = fourier_modes(cycles, plane, region=region, mean=mean)
+            return _of_modes(
+                parameter, FourierBasis(cycles, plane, region=region, mean=mean), response
+            )
         case HadamardParameter(blocks=blocks, first_and_last=(first, last), region=region):
             modes = hadamard_modes(blocks, first, last, plane, region=region, mean=parameter.mean)
-    _check_greys(parameter, modes)
-    return _drawn(parameter, modes.field, modes.reach(*parameter.bounds), response)
+            return _of_modes(parameter, modes, response)
 
 
-def _drawn(
-    parameter: RawParameter | FourierParameter | HadamardParameter,
-    field: Callable[[Sequence[float]], Float[np.ndarray, "height width"]],
-    reach: tuple[float, float],
+def _of_modes(
+    parameter: FourierParameter | HadamardParameter,
+    modes: FourierBasis | PlacedModes,
     response: Response,
-) -> _Drawn:
-    """Draw in the unit of the file, from what the bounds let the values reach."""
-    if not parameter.is_phase:
-        return _Drawn(field, response.of_grey)
-    response.check_phases(*reach)
-    return _Drawn(field, response.of_phase)
-
-
-def _check_greys(parameter: FourierParameter | HadamardParameter, modes: PlacedModes) -> None:
-    """Refuse bounds within which some design would ask for grey levels that there are not."""
-    if parameter.is_phase:
-        return
+) -> PatternBasis:
+    """Draw sums of modes in the unit of the file, if every sum within the bounds can be shown."""
     low, high = parameter.bounds
+    if parameter.is_phase:
+        if not response.shows_any_phase:
+            response.check_phases(*modes.reach(low, high))
+        return _Drawn(modes.field, response.of_phase)
     lowest, highest = modes.reach(low, high)
     if lowest < 0 or highest > FULL_SCALE:
         _, per_grey = modes.reach(-1.0, 1.0)
@@ -115,6 +111,7 @@ def _check_greys(parameter: FourierParameter | HadamardParameter, modes: PlacedM
             f"to {highest:.4g}, and there are 0 to {FULL_SCALE}; {-safe:g} to {safe:g} fit "
             "whatever the design"
         )
+    return _Drawn(modes.field, response.of_grey)
 
 
 def pattern_parameter(name: str, parameter: PatternParameter, shape: tuple[int, int]) -> Parameter:

@@ -53,9 +53,11 @@ class PlacedModes:
 
     def reach(self, low: float, high: float) -> tuple[float, float]:
         """Lowest and highest value at any pixel, of all coefficients between `low` and `high`."""
-        at_low, at_high = low * self._modes, high * self._modes
-        lowest = self._mean + float(np.minimum(at_low, at_high).sum(axis=0).min())
-        highest = self._mean + float(np.maximum(at_low, at_high).sum(axis=0).max())
+        lowests, highests = (np.full(self._modes.shape[1], self._mean) for _ in range(2))
+        for mode in self._modes:  # one by one: all of them are the largest array there is
+            lowests += np.minimum(low * mode, high * mode)
+            highests += np.maximum(low * mode, high * mode)
+        lowest, highest = float(lowests.min()), float(highests.max())
         if np.any(self._place < 0):
             return min(lowest, self._outside), max(highest, self._outside)
         return lowest, highest

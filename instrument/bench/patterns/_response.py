@@ -79,6 +79,11 @@ class Response:
             return np.where(grey > FULL_SCALE / 2, np.uint8(on), np.uint8(off))
         return np.rint(np.clip(grey, 0, FULL_SCALE)).astype(np.uint8)
 
+    @property
+    def shows_any_phase(self) -> bool:
+        """Whether every phase is shown, modulo a turn."""
+        return self.lookup is None or self.lookup.is_full_turn
+
     def check_phases(self, low_rad: float, high_rad: float) -> None:
         """Raise `DesignError` unless all phases from `low_rad` to `high_rad` can be shown."""
         flatness = self.flatness_rad

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from instrument.bench.patterns import (
+    FourierBasis,
     LookupTable,
     ModulatorFileError,
     Plane,
     RawBasis,
     Response,
-    fourier_modes,
     make_basis,
     make_response,
     plain_response,
@@ -234,7 +234,7 @@ def test_a_quarter_turn_turns_every_basis_like_its_picture(quarter):
     pupil = Pupil(x_px=12, y_px=18, radius_px=9)
     drawn = [
         (zernike_modes(2, 9, where, pupil=pupil).field(range(1, 9)),
-         fourier_modes((2, 1), where).field(range(14)))
+         FourierBasis((2, 1), where).field(range(14)))
         for where in (Plane.of((32, 32)), plane)
     ]  # fmt: skip
     for plain, turned in zip(*drawn, strict=True):  # x right, y down: from x towards y
@@ -243,7 +243,7 @@ def test_a_quarter_turn_turns_every_basis_like_its_picture(quarter):
 
 def test_an_analytic_pattern_is_evaluated_between_pixels_not_interpolated():
     plane = Plane.of((8, 64), [[2.5, 0, 0.3], [0, 1, 0]])
-    field = fourier_modes((0, 3), plane).field([0, 0, 0, 0, 1.0, 0])
+    field = FourierBasis((0, 3), plane).field([0, 0, 0, 0, 1.0, 0])
     across = ((np.arange(64) - 0.3) / 2.5 + 0.5) / 64
     np.testing.assert_allclose(field[4], math.sqrt(2) * np.cos(2 * math.pi * 3 * across))
 

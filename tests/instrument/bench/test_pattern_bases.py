@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instrument.bench.patterns import (
+    FourierBasis,
     Plane,
     RawBasis,
     fourier_labels,
-    fourier_modes,
     grey_patterns,
     hadamard_labels,
     hadamard_modes,
@@ -54,7 +54,7 @@ def test_fourier_modes_are_orthonormal_in_the_mean_square(down, across, height, 
     count = (2 * down + 1) * (2 * across + 1) - 1
     if count == 0:
         return
-    modes = stacked(fourier_modes((down, across), Plane.of((height, width))), count)
+    modes = stacked(FourierBasis((down, across), Plane.of((height, width))), count)
     assert len(fourier_labels((down, across))) == count
     np.testing.assert_allclose(modes @ modes.T / modes.shape[1], np.eye(count), atol=1e-12)
     np.testing.assert_allclose(modes.mean(axis=1), 0, atol=1e-12)
@@ -100,7 +100,7 @@ def test_hadamard_modes_come_coarse_first():
 def test_fourier_modes_come_slow_first_and_have_the_periods_of_their_name():
     labels = fourier_labels((2, 2))
     assert labels[:6] == ("cos 0,1", "sin 0,1", "cos 1,0", "sin 1,0", "cos 1,-1", "sin 1,-1")
-    field = fourier_modes((2, 2), Plane.of((32, 24))).field(np.eye(24)[labels.index("sin 1,-2")])
+    field = FourierBasis((2, 2), Plane.of((32, 24))).field(np.eye(24)[labels.index("sin 1,-2")])
     strength = np.abs(np.fft.fft2(field))
     assert {tuple(i) for i in np.argwhere(strength > 1e-6)} == {(1, 22), (31, 2)}
 
@@ -108,7 +108,7 @@ def test_fourier_modes_come_slow_first_and_have_the_periods_of_their_name():
 @pytest.mark.parametrize(
     ("basis", "count"),
     [
-        (fourier_modes((1, 1), Plane.of((20, 30)), region=REGION), 8),
+        (FourierBasis((1, 1), Plane.of((20, 30)), region=REGION), 8),
         (hadamard_modes((2, 4), 1, 7, Plane.of((20, 30)), region=REGION), 7),
         (RawBasis(Plane.of((20, 30)), region=REGION), 128),
     ],
