@@ -188,6 +188,8 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
             yield from _start(name, "start_ms", start, bounds)
         case ZernikeParameter(bounds_rad=bounds, start_rad=start), _:
             yield from _start(name, "start_rad", start, bounds)
+        case SuperpixelParameter(bounds_rad=(low, high), start_rad=start), _:
+            yield from _start(name, "start_rad", start, (low, high))
         case SuperpixelParameter(bounds_grey=bounds, start_grey=start, choices=None), _:
             yield from _start(name, "start_grey", start, bounds)
         case (RawParameter() | FourierParameter() | HadamardParameter()) as pattern, _:

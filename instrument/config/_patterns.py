@@ -84,6 +84,7 @@ class SuperpixelParameter(_Pattern):
     """A pattern of (rows, columns) `cells` of one grey level each, repeated `tiles` times.
 
     With `choices` a cell takes one of these grey levels and no other; then there are no bounds.
+    With `bounds_rad` a cell has a phase and no grey level.
     """
 
     of: Literal["slm"] = "slm"
@@ -93,9 +94,21 @@ class SuperpixelParameter(_Pattern):
     bounds_grey: tuple[Grey, Grey] = (0, 255)
     start_grey: Grey | None = None
     choices: tuple[Grey, ...] | None = None
+    bounds_rad: Range | None = None
+    start_rad: Finite | None = None
+
+    @property
+    def is_phase(self) -> bool:
+        """Whether its cells have phases."""
+        return self.bounds_rad is not None
 
     @model_validator(mode="after")
     def _consistent(self) -> SuperpixelParameter:
+        says_grey = self.choices or self.start_grey is not None or self.bounds_grey != (0, 255)
+        if self.is_phase and says_grey:
+            raise ValueError("bounds_rad makes phases of the cells; leave grey levels out")
+        if self.start_rad is not None and not self.is_phase:
+            raise ValueError("start_rad is for phases: give bounds_rad")
         if self.choices is not None:
             several("choices", self.choices)
             if "bounds_grey" in self.model_fields_set and self.bounds_grey != (0, 255):

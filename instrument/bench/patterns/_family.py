@@ -72,14 +72,18 @@ def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
                 response.check_phases(*modes.reach(*bounds_rad))
             return _Drawn(modes.field, response.of_phase)
         case SuperpixelParameter(cells=cells, tiles=tiles, choices=choices):
-            cells = SuperpixelBasis(cells, plane, tiles=tiles, choices=choices)
-            return _Drawn(cells.field, response.of_grey)
+            is_phase = parameter.is_phase
+            cells = SuperpixelBasis(cells, plane, tiles=tiles, choices=choices, is_phase=is_phase)
+            if parameter.bounds_rad is None:
+                return _Drawn(cells.field, response.of_grey)
+            _check_values(response, parameter.bounds_rad)
+            return _Drawn(cells.field, response.of_phase)
         case DiscParameter(grey=grey):
             return _Drawn(DiscBasis(plane, grey=grey).field, response.of_grey)
-        case RawParameter(region=region, bounds=(low, high)):
+        case RawParameter(region=region):
             raw = RawBasis(plane, region=region, order=response.order)
             if parameter.is_phase:
-                response.check_phases(min(low, 0.0), max(high, 0.0))  # 0 outside the region
+                _check_values(response, parameter.bounds)
             return _Drawn(raw.field, response.of_phase if parameter.is_phase else response.of_grey)
         case FourierParameter(cycles=cycles, region=region, mean=mean):
             return _of_modes(
@@ -88,6 +92,11 @@ def make_basis(parameter: PatternParameter, response: Response) -> PatternBasis:
         case HadamardParameter(blocks=blocks, first_and_last=(first, last), region=region):
             modes = hadamard_modes(blocks, first, last, plane, region=region, mean=parameter.mean)
             return _of_modes(parameter, modes, response)
+
+
+def _check_values(response: Response, bounds_rad: tuple[float, float]) -> None:
+    """Refuse bounds of phases that cannot be shown; outside of all cells and regions it is 0."""
+    response.check_phases(min(bounds_rad[0], 0.0), max(bounds_rad[1], 0.0))
 
 
 def _of_modes(
@@ -137,6 +146,13 @@ def pattern_parameter(name: str, parameter: PatternParameter, shape: tuple[int, 
             return Parameter(
                 name=name, unit="rad", lower=low, upper=high, labels=labels,
                 start=(start,) * len(labels), modal=True,
+            )  # fmt: skip
+        case SuperpixelParameter(bounds_rad=(low, high), start_rad=start):
+            labels = superpixel_labels(parameter.cells)
+            phase = min(max(0.0, low), high) if start is None else start
+            return Parameter(
+                name=name, unit="rad", lower=low, upper=high, labels=labels,
+                start=(phase,) * len(labels),
             )  # fmt: skip
         case SuperpixelParameter(choices=None, bounds_grey=(low, high), start_grey=start):
             labels = superpixel_labels(parameter.cells)

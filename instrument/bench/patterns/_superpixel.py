@@ -1,4 +1,4 @@
-"""Cells of one grey level each: a modulator, or an array of lamps, seen as few big pixels."""
+"""Cells of one level or phase each: a modulator, or an array of lamps, seen as few big pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SuperpixelBasis:
     Parameters
     ----------
     cells
-        Rows and columns of cells; components are their grey levels, row by row.
+        Rows and columns of cells; components are their grey levels or phases, row by row.
     plane
         Of the modulator.
     tiles
@@ -26,6 +26,8 @@ class SuperpixelBasis:
     choices
         Grey levels that a component's whole number chooses from; None where components are grey
         levels themselves, 0 to 255, rounded to the nearest.
+    is_phase
+        Whether components are phases in rad, and no grey levels.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class SuperpixelBasis:
         *,
         tiles: tuple[int, int] = (1, 1),
         choices: Sequence[int] | None = None,
+        is_phase: bool = False,
     ):
         for pixels, n_cells, n_tiles in zip(plane.shape, cells, tiles, strict=True):
             if n_cells * n_tiles > pixels:
@@ -51,9 +54,10 @@ class SuperpixelBasis:
         self._cell = plane.rectangle(None).cells(cells, tiles)
         self._size = cells[0] * cells[1]
         self._choices = None if choices is None else tuple(choices)
+        self._is_phase = is_phase
 
     def field(self, components: Sequence[float]) -> Float[np.ndarray, "height width"]:
-        """Grey levels of every pixel, whole numbers; 0 off the registered plane.
+        """Grey levels of every pixel, whole numbers, or phases; 0 off the registered plane.
 
         Raises
         ------
@@ -61,15 +65,20 @@ class SuperpixelBasis:
             For another number of components, or a level that 8 bits do not hold: none is wrapped.
         """
         if len(components) != self._size:
-            raise DesignError(f"{len(components)} grey levels came, one a cell ({self._size}) due")
+            raise DesignError(f"{len(components)} values came, one a cell ({self._size}) due")
         levels = np.asarray(components, dtype=np.float64)
+        if not self._is_phase:
+            levels = self._greys(levels)
+        return np.where(self._cell >= 0, levels[self._cell], 0.0)
+
+    def _greys(self, levels: np.ndarray) -> np.ndarray:
         if self._choices is not None:
             levels = self._chosen(levels)
         if not (np.all(levels >= 0) and np.all(levels <= FULL_SCALE)):  # also catches NaN
             raise DesignError(
                 f"grey levels {levels.min():g} to {levels.max():g} came, 0 to {FULL_SCALE} due"
             )
-        return np.where(self._cell >= 0, np.rint(levels)[self._cell], 0.0)
+        return np.rint(levels)
 
     def _chosen(self, indices: np.ndarray) -> np.ndarray:
         assert self._choices is not None  # noqa: S101 - the caller looked

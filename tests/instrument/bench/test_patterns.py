@@ -24,6 +24,10 @@ SHAPE = (20, 30)
 MODULATORS = {
     "leds": {"role": "slm", "basis": "superpixel", "cells": [2, 3]},
     "chosen": {"role": "slm", "basis": "superpixel", "cells": [2, 3], "choices": [0, 7, 255]},
+    "phases": {
+        "role": "slm", "basis": "superpixel", "cells": [2, 3], "bounds_rad": [-9, 9],
+        "start_rad": 1,
+    },
     "stop": {"role": "slm", "basis": "disc", "grey": 200},
     "pupil": {
         "role": "slm", "basis": "zernike", "modes": [2, 6], "bounds_rad": [-9, 9],
@@ -149,6 +153,15 @@ def test_the_parameter_of_cells_has_a_component_a_cell(tmp_path):
     assert parameter.labels[:4] == ("cell 0,0", "cell 0,1", "cell 0,2", "cell 1,0")
     assert (parameter.lower, parameter.upper, parameter.start[0]) == (0, 255, 128)
     assert not parameter.is_categorical
+
+
+def test_cells_of_phases_are_wrapped_and_start_in_rad(tmp_path):
+    config = config_of(tmp_path, **MODULATORS["phases"])
+    parameter = pattern_parameter("pupil", config.design["pupil"], SHAPE)
+    assert (parameter.unit, parameter.start, parameter.lower) == ("rad", (1.0,) * 6, -9)
+    basis = make_basis(config.design["pupil"], plain_response(SHAPE))
+    corners = basis.pattern([0, 0, 0, 0, 0, 2 * np.pi + np.pi / 2])[[0, -1], [0, -1]]
+    assert corners.tolist() == [0, 64]
 
 
 def test_cells_with_choices_are_categories_that_start_at_the_asked_level(tmp_path):
