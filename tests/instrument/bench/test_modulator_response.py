@@ -69,6 +69,14 @@ def test_a_table_of_256_even_levels_is_the_response_without_a_table():
     np.testing.assert_array_equal(table.levels(phases), plain_response(SHAPE).of_phase(phases))
 
 
+@pytest.mark.parametrize("turns", [-2, 1, 2])
+def test_a_phase_just_below_a_whole_turn_is_the_level_of_zero(turns):
+    step = TURN / 256
+    table = LookupTable(np.arange(256), np.arange(256) * step)
+    phases = turns * TURN + np.array([[-0.75, -0.25, 0.25]]) * step
+    np.testing.assert_array_equal(table.levels(phases), [[255, 0, 0]])
+
+
 def test_a_table_of_less_than_a_turn_refuses_what_lies_in_its_gap():
     table = LookupTable(GREY, bent(GREY, 5.0))
     assert not table.is_full_turn

@@ -105,6 +105,12 @@ def test_fourier_modes_come_slow_first_and_have_the_periods_of_their_name():
     assert {tuple(i) for i in np.argwhere(strength > 1e-6)} == {(1, 22), (31, 2)}
 
 
+def test_a_sine_rises_from_the_edge_of_the_region():
+    sine = FourierBasis((0, 1), Plane.of((1, 8))).field([0.0, 1.0])[0]
+    expected = math.sqrt(2) * np.sin(math.tau * (np.arange(8) + 0.5) / 8)
+    np.testing.assert_allclose(sine, expected)
+
+
 @pytest.mark.parametrize(
     ("basis", "count"),
     [
