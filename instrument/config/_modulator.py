@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from instrument.config._patterns import Grey
 from instrument.config._section import Duration, Finite, Positive, Section
@@ -19,7 +19,8 @@ class SlmRole(Section):
     `lut` (`.csv`, `.npy`) is the phase in rad that each grey level gives at the wavelength used;
     without one 256 levels are a turn. `flatness` (`.npy`, `.npz`, `.png`) is a phase of the
     modulator's shape added to every pattern. `affine` takes (x, y, 1) of a pattern to (x, y) of the
-    modulator, in pixels; `affine_order` is the spline between the pixels of a raw pattern.
+    modulator, in pixels; a raw pattern then takes the nearest pixel (`affine_order` 0) or is
+    interpolated linearly (1; higher splines leave the bounds of their values).
     `on_value` makes it a binary device: above half of full scale is on, all else `off_value`.
     `display_ms` is how long a modulator with a light of its own lights a pattern; one that
     `shows_on_load` is not told to display what was loaded.
@@ -33,7 +34,7 @@ class SlmRole(Section):
     lut: Path | None = None
     flatness: Path | None = None
     affine: tuple[Row, Row] | None = None
-    affine_order: Annotated[int, Field(ge=0, le=3)] = 0
+    affine_order: Literal[0, 1] = 0
     on_value: Grey | None = None
     off_value: Grey = 0
 

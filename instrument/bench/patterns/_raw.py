@@ -27,7 +27,7 @@ class RawBasis:
         Where the pixels are; all of the modulator by default.
     order
         Of the spline between pixels where the modulator is registered (`scipy.ndimage`): 0 takes
-        the nearest pixel, 1 interpolates linearly.
+        the nearest pixel, 1 interpolates linearly. Neither leaves the range of the values.
 
     Raises
     ------

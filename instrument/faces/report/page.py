@@ -11,8 +11,9 @@ import yaml
 from numpy.typing import NDArray
 
 from instrument.bench.patterns import ModulatorFileError, grey_patterns, render_patterns
+from instrument.campaign.inputs import check_kept
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
-from instrument.config import Config
+from instrument.config import Config, ConfigError
 from instrument.faces.page_style import environment
 from instrument.faces.report import figures
 from instrument.faces.report.summary import (
@@ -104,6 +105,7 @@ def _patterns(
         return {"patterns": [], "pattern_problem": None}
     greys = grey_patterns(Config.model_validate(meta["config"]))
     try:
+        check_kept(meta, ledger.run_dir)
         patterns = [
             {
                 "name": name,
@@ -118,7 +120,7 @@ def _patterns(
                 meta, measured.trial.design, folder=ledger.run_dir
             ).items()
         ]
-    except ModulatorFileError as error:
+    except (ConfigError, ModulatorFileError) as error:
         return {"patterns": [], "pattern_problem": f"The patterns cannot be drawn: {error}"}
     return {"patterns": patterns, "pattern_problem": None}
 
