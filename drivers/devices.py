@@ -9,6 +9,7 @@ value of a design before the first device moves, and let all of them travel at t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -146,6 +147,32 @@ class SpatialLightModulator(Actuator[NDArray[np.uint8]], Protocol):
     @property
     def levels(self) -> int:
         """Number of grey levels, 256 for 8 bit."""
+        ...
+
+
+@runtime_checkable
+class SequencedModulator(SpatialLightModulator, Protocol):
+    """An optional ability of a modulator: it steps through loaded patterns on a trigger line.
+
+    The first pattern is shown when the sequence starts, each trigger brings the next; after the
+    last comes the first. What gives the trigger is wired on the bench and set in the device.
+    """
+
+    @property
+    def sequence_length(self) -> int:
+        """Most patterns that it holds; 0 if it has no sequences, so that the caller must step."""
+        ...
+
+    def load_sequence(self, patterns: Sequence[NDArray[np.uint8]], *, timeout_s: float) -> None:
+        """Send patterns, each as `check` wants it; raise `LimitViolation` for too many or none."""
+        ...
+
+    def start_sequence(self) -> None:
+        """Show the first pattern and listen for triggers."""
+        ...
+
+    def stop_sequence(self) -> None:
+        """Listen no more; idempotent. Which pattern stays is not known: `start` one."""
         ...
 
 

@@ -40,7 +40,7 @@ from instrument.bench.interlocks import Interlock, Interlocks
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
 from instrument.bench.lighting import Lighting
 from instrument.bench.motion import Motion
-from instrument.bench.patterns import make_basis
+from instrument.bench.patterns import Response, make_basis, make_response
 from instrument.bench.safety import Unsafe, UnsafeBench, make_all_safe, signals_wait
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
@@ -112,7 +112,7 @@ class Bench:
         )
         self._motion = Motion(self.roles, self._actuators, self.interlocks, self.lighting)
         bases = {
-            name: make_basis(parameter, self.slm(parameter.role).shape)
+            name: make_basis(parameter, self._response(parameter.role))
             for name, parameter in config.design.items()
             if isinstance(parameter, PatternParameter)
         }
@@ -145,6 +145,11 @@ class Bench:
     def slm(self, role: str) -> SpatialLightModulator:
         """Return the modulator of a role."""
         return as_kind(self.devices[role], SpatialLightModulator, role)
+
+    def _response(self, role: str) -> Response:
+        settings = self.roles[role]
+        assert isinstance(settings, SlmRole)  # noqa: S101 - the config's checks
+        return make_response(role, settings, self.slm(role).shape)
 
     def stage(self, role: str) -> Stage:
         """Return the one-axis stage of a role."""

@@ -22,6 +22,7 @@ from instrument.bench.interlock_meters import open_interlocks
 from instrument.bench.interlocks import Interlock
 from instrument.bench.micromanager import open_core_roles, open_micromanager, open_virtual
 from instrument.bench.opening import ConnectError
+from instrument.bench.patterns import ModulatorFileError
 from instrument.config import Config
 from instrument.design import DesignError
 
@@ -79,6 +80,8 @@ def _build(
             truth=virtual.truth if virtual else None,
             guardian=guardian,
         )
+    except ModulatorFileError as error:
+        raise ConnectError([str(error)]) from error
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
     except LimitViolation as error:

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from drivers import Device, LightSource, NumericProperty, RotationStage, Selector, Stage
+from drivers import (
+    Device,
+    LightSource,
+    NumericProperty,
+    RotationStage,
+    Selector,
+    SpatialLightModulator,
+    Stage,
+)
 from instrument.bench.actuators import as_kind
 from instrument.bench.patterns import PatternBasis, pattern_parameter
 from instrument.bench.shots import components_of_shot, for_every_shot, shown_as
@@ -22,15 +30,13 @@ from instrument.config import (
     CameraRole,
     ChoiceParameter,
     Config,
-    DiscParameter,
     ExposureParameter,
     LightParameter,
     LightRole,
+    PatternParameter,
     PositionParameter,
     PropertyParameter,
     PropertyRole,
-    SuperpixelParameter,
-    ZernikeParameter,
 )
 from instrument.design import Design, DesignError, DesignSpace, Parameter
 
@@ -120,10 +126,12 @@ def make_knob(name: str, config: Config, device: Device, basis: PatternBasis | N
     """
     parameter = config.design[name]
     role = config.bench.roles[parameter.role]
+    if isinstance(parameter, PatternParameter):
+        assert basis is not None  # noqa: S101 - the bench makes one for every pattern
+        shape = as_kind(device, SpatialLightModulator, parameter.role).shape
+        described = pattern_parameter(name, parameter, shape)
+        return Knob(parameter=lambda: described, target=basis.pattern)
     match parameter:
-        case ZernikeParameter() | SuperpixelParameter() | DiscParameter():
-            assert basis is not None  # noqa: S101 - the bench makes one for every pattern
-            return Knob(parameter=lambda: pattern_parameter(name, parameter), target=basis.pattern)
         case PositionParameter(bounds_um=bounds, start_um=start):
             stage = as_kind(device, Stage, parameter.role)
             quantity = _Quantity(name, "position", "um", bounds, start, is_modal=True)

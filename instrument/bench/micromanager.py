@@ -92,7 +92,13 @@ def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
             case CameraRole():
                 return MicroManagerCamera(manager, role.device)
             case SlmRole():
-                return MicroManagerSLM(manager, role.device)
+                return MicroManagerSLM(
+                    manager,
+                    role.device,
+                    display_ms=role.display_ms,
+                    shows_on_load=role.shows_on_load,
+                    flat_level=role.off_value,
+                )
             case SelectorRole():
                 return MicroManagerSelector(manager, role.device)
             case StageRole(limits_um=limits):

@@ -28,6 +28,7 @@ from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice
+from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
@@ -77,11 +78,21 @@ def new_run_dir(output: Path, name: str) -> Path:
 
 
 def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
-    """Start the record of a new run; raises `LedgerError`."""
-    return Ledger.create(
+    """Start the record of a new run, with copies of its calibration files.
+
+    Raises
+    ------
+    LedgerError
+        The record cannot be written.
+    ConfigError
+        A calibration file that the config names cannot be read.
+    """
+    files = read_inputs(config)
+    ledger = Ledger.create(
         run_dir,
         {
-            "config": config.model_dump(mode="json"),
+            "config": with_copies(config.model_dump(mode="json"), files),
+            "inputs": [file.record() for file in files],
             "config_name": name,
             "created_at": datetime.now(UTC).isoformat(),
             "infoloop_version": metadata.version("infoloop"),
@@ -92,10 +103,20 @@ def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
             "status": "created",
         },
     )
+    try:
+        keep(files, run_dir)
+    except OSError as error:
+        ledger.close()
+        raise LedgerError(f"{run_dir}: cannot keep the calibration files: {error}") from error
+    return ledger
 
 
 def recorded_config(ledger: Ledger) -> Config:
-    """Config that a run was started with; raises `ConfigError` if it no longer fits."""
+    """Config that a run was started with; raises `ConfigError` if it no longer fits.
+
+    Its calibration files are the copies in the run directory, which must be what they were.
+    """
+    check_kept(ledger.meta(), ledger.run_dir)
     return parse_config(ledger.meta()["config"], source=str(ledger.run_dir), folder=ledger.run_dir)
 
 

@@ -12,7 +12,6 @@ from instrument.config._bench import (
     RotationRole,
     SelectorRole,
     Slew,
-    SlmRole,
     StageRole,
     VirtualMicroManager,
     VisaConfig,
@@ -39,6 +38,7 @@ from instrument.config._model import (
     SearchConfig,
     StageGrid,
 )
+from instrument.config._modulator import SlmRole
 from instrument.config._noise import (
     NoiseCalibrate,
     NoiseFile,
@@ -51,18 +51,27 @@ from instrument.config._noise import (
 from instrument.config._parameters import (
     AngleParameter,
     ChoiceParameter,
-    DiscParameter,
     ExposureParameter,
     LightParameter,
     ParameterConfig,
-    PatternParameter,
     PositionParameter,
     PropertyParameter,
+)
+from instrument.config._patterns import (
+    FULL_SCALE,
+    DiscParameter,
+    FourierParameter,
+    HadamardParameter,
+    PatternParameter,
+    Pupil,
+    RawParameter,
+    Region,
     SuperpixelParameter,
     ZernikeParameter,
 )
 
 __all__ = [
+    "FULL_SCALE",
     "AngleParameter",
     "BenchConfig",
     "CameraRole",
@@ -74,7 +83,9 @@ __all__ = [
     "DiscParameter",
     "DriverConfig",
     "ExposureParameter",
+    "FourierParameter",
     "GradientSearch",
+    "HadamardParameter",
     "InterlockConfig",
     "LightParameter",
     "LightRole",
@@ -91,6 +102,9 @@ __all__ = [
     "PositionParameter",
     "PropertyParameter",
     "PropertyRole",
+    "Pupil",
+    "RawParameter",
+    "Region",
     "Role",
     "RotationRole",
     "SafetyConfig",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
+from instrument.config._modulator import SlmRole
 from instrument.config._section import Duration, Finite, Positive, Range, Section
 
 VirtualMicroManager = VirtualBenchOptions
@@ -93,14 +94,6 @@ class CameraRole(Section):
     kind: Literal["camera"] = "camera"
     device: str
     exposure_ms: Positive
-
-
-class SlmRole(Section):
-    """Role of a spatial light modulator; `settle_ms` is waited after its read-back."""
-
-    kind: Literal["slm"] = "slm"
-    device: str
-    settle_ms: Duration = 0.0
 
 
 class StageRole(Section):

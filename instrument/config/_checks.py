@@ -10,7 +10,6 @@ from instrument.config._bench import (
     PropertyRole,
     RotationRole,
     SelectorRole,
-    SlmRole,
     StageRole,
     VirtualMicroManager,
     XYStageRole,
@@ -18,16 +17,23 @@ from instrument.config._bench import (
 from instrument.config._drivers import problems_of_devices
 from instrument.config._interlock_checks import interlock_problems, suggest
 from instrument.config._model import Config
+from instrument.config._modulator import SlmRole
 from instrument.config._noise import NoiseCalibrate, NoiseFile
 from instrument.config._parameters import (
     AngleParameter,
     ChoiceParameter,
-    DiscParameter,
     ExposureParameter,
     LightParameter,
     ParameterConfig,
     PositionParameter,
     PropertyParameter,
+)
+from instrument.config._patterns import (
+    DiscParameter,
+    FourierParameter,
+    HadamardParameter,
+    PatternParameter,
+    RawParameter,
     SuperpixelParameter,
     ZernikeParameter,
 )
@@ -37,6 +43,9 @@ _ROLE_OF = {
     ZernikeParameter: (SlmRole, "slm"),
     SuperpixelParameter: (SlmRole, "slm"),
     DiscParameter: (SlmRole, "slm"),
+    RawParameter: (SlmRole, "slm"),
+    FourierParameter: (SlmRole, "slm"),
+    HadamardParameter: (SlmRole, "slm"),
     PositionParameter: (StageRole, "stage"),
     AngleParameter: (RotationRole, "rotation"),
     ChoiceParameter: (SelectorRole, "selector"),
@@ -178,8 +187,29 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
             yield from _start(name, "start_ms", start, bounds)
         case ZernikeParameter(bounds_rad=bounds, start_rad=start), _:
             yield from _start(name, "start_rad", start, bounds)
+        case SuperpixelParameter(bounds_rad=(low, high), start_rad=start), _:
+            yield from _start(name, "start_rad", start, (low, high))
         case SuperpixelParameter(bounds_grey=bounds, start_grey=start, choices=None), _:
             yield from _start(name, "start_grey", start, bounds)
+        case (RawParameter() | FourierParameter() | HadamardParameter()) as pattern, _:
+            yield from _start(name, f"start_{pattern.unit}", pattern.start, pattern.bounds)
+    if isinstance(role, SlmRole) and isinstance(parameter, PatternParameter):
+        yield from _answer(name, parameter, role)
+
+
+def _answer(name: str, parameter: PatternParameter, role: SlmRole) -> Iterator[str]:
+    """Let no file or value of a modulator be passed over: which patterns each is for."""
+    if parameter.is_phase and role.is_binary:
+        yield (
+            f"`design.{name}` is a phase, and `bench.roles.{parameter.role}.on_value` makes a "
+            "device that is on or off; give grey levels, or leave on_value out"
+        )
+    if not parameter.is_phase and role.files:
+        yield (
+            f"`design.{name}` is in grey levels, which {' and '.join(role.files)} of "
+            f"`bench.roles.{parameter.role}` would not change; give a phase (bounds_rad), or leave "
+            "them out"
+        )
 
 
 def _within(

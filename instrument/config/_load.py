@@ -13,6 +13,7 @@ from instrument.config._bench import LoadedMicroManager
 from instrument.config._checks import problems_between_sections
 from instrument.config._drivers import problems_of_options
 from instrument.config._model import Config
+from instrument.config._modulator import SlmRole
 from instrument.config._noise import NoiseFile
 from instrument.config._problems import sentences
 
@@ -191,7 +192,13 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         )
         for name, instrument in config.bench.visa.items()
     }
-    update["bench"] = update.get("bench", config.bench).model_copy(update={"visa": visa})
+    roles = {
+        name: role.in_folder(folder) if isinstance(role, SlmRole) else role
+        for name, role in config.bench.roles.items()
+    }
+    update["bench"] = update.get("bench", config.bench).model_copy(
+        update={"visa": visa, "roles": roles}
+    )
     return config.model_copy(update=update)
 
 

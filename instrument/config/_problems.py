@@ -39,7 +39,7 @@ _TAG_OF: dict[type[BaseModel], str] = {
 }
 _KINDS = ("camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light")
 _PATCHES = ("square", "oblong")
-_BASES = ("zernike", "superpixel", "disc")
+_BASES = ("zernike", "superpixel", "disc", "raw", "fourier", "hadamard")
 _TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *_PATCHES, *DOMAINS, *KINDS_OF_OBJECTS}
 _DISCRIMINATORS = ("basis", "kind", "of", "domain")
 _CHOICES_OF_DESIGN_FILE = {"twin": ("domain", DOMAINS), "objects": ("kind", KINDS_OF_OBJECTS)}

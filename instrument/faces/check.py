@@ -146,8 +146,8 @@ def _safe(role: Role) -> str:
     match role:
         case LightRole(safe=safe, output=output):
             return f"level {safe:g}" if output is None else f"{output} off, level {safe:g}"
-        case SlmRole():
-            return "flat (all 0)"
+        case SlmRole(off_value=off):
+            return f"flat (all {off})"
         case CameraRole():
             return "stopped"
     return "stays"

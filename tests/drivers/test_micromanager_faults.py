@@ -14,6 +14,7 @@ from drivers.errors import (
     FrameLoss,
     InstrumentReported,
     LimitViolation,
+    ProtocolError,
 )
 from drivers.micromanager import (
     MicroManager,
@@ -335,11 +336,11 @@ def test_checking_a_pattern_shows_nothing(bench, slm):
 
 
 def test_a_modulator_that_has_shown_nothing_has_no_read_back(slm):
-    with pytest.raises(InstrumentReported, match="SLM: no pattern has been shown yet"):
+    with pytest.raises(InstrumentReported, match="SLM: no pattern is known to be shown"):
         slm.read_back()
 
 
-def test_a_modulator_of_more_than_8_bits_is_refused(manager, bench, monkeypatch):
-    monkeypatch.setattr(bench.core, "getSLMBytesPerPixel", lambda label: 4)
-    with pytest.raises(InstrumentReported, match=r"SLM: format: .* only 8-bit modulators"):
+def test_a_modulator_of_16_bits_is_refused(manager, bench, monkeypatch):
+    monkeypatch.setattr(bench.core, "getSLMBytesPerPixel", lambda label: 2)
+    with pytest.raises(ProtocolError, match="SLM: pixels of 2 bytes and 1 channels"):
         MicroManagerSLM(manager, "SLM")

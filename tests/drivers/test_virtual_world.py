@@ -11,7 +11,7 @@ import pytest
 from drivers.virtual import travel
 from drivers.virtual.worlds import pupil as world_module
 from drivers.virtual.worlds.pupil import PupilWorld
-from instrument.bench.patterns import ZernikeBasis
+from instrument.bench.patterns import plain_response, zernike_modes
 
 PIXEL_UM = 0.53  # wavelength / (4 NA)
 POWER_MW = 10.0
@@ -303,8 +303,9 @@ def test_the_residual_of_a_flat_modulator_is_the_aberration(make_world, rms_rad)
 
 
 def test_the_conjugate_pattern_leaves_only_its_rounding(world):
-    basis = ZernikeBasis(4, 15, shape=(64, 64))
-    world.show(basis.pattern(-np.asarray(world.twin.aberration_rad)))
+    response = plain_response((64, 64))
+    modes = zernike_modes(4, 15, response.plane)
+    world.show(response.of_phase(modes.field(-np.asarray(world.twin.aberration_rad))))
     assert world.residual_rad() == pytest.approx(ROUNDING_RAD, rel=0.1)
 
 

@@ -62,9 +62,10 @@ class VirtualBench:
                 aberration_rms_rad=options.aberration_rms_rad,
                 optical_power_mw=self._light.optical_power_mw,
             )
+            slm = VirtualSLM(self.world)
             devices: dict[str, VirtualDevice] = {
-                "Camera": VirtualCamera(self.world),
-                "SLM": VirtualSLM(self.world),
+                "Camera": VirtualCamera(self.world, exposure_out=slm.trigger_in),
+                "SLM": slm,
                 "XY": VirtualXY(self.world.xy),
                 "Z": VirtualStage(self.world.z),
             }

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pymmcore_plus.experimental.unicore import (  # noqa: TID251 - the one module that may
@@ -28,6 +28,7 @@ from drivers.virtual.travel import Axes
 from drivers.virtual.worlds.protocol import World
 
 EXPOSURE_LIMITS_MS = (0.01, 1000.0)
+LONGEST_SLM_SEQUENCE = 64
 
 VirtualDevice = (
     SimpleCameraDevice | SLMDevice | StageDevice | XYStageDevice | StateDevice | GenericDevice
@@ -78,12 +79,22 @@ def core_with(devices: Mapping[str, VirtualDevice]) -> UniMMCore:
 
 
 class VirtualCamera(SimpleCameraDevice):
-    """Exposes in real time: a frame takes as long as its exposure."""
+    """Exposes in real time: a frame takes as long as its exposure.
 
-    def __init__(self, world: World, *, exposure_ms: float = 10.0):
+    `exposure_out` is called at the end of every exposure, like the line of that name.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        exposure_ms: float = 10.0,
+        exposure_out: Callable[[], None] = lambda: None,
+    ):
         super().__init__()
         self._world = world
         self._exposure_ms = exposure_ms
+        self._exposure_out = exposure_out
         self._never = threading.Event()
         self.set_property_limits("Exposure", EXPOSURE_LIMITS_MS)
         self.register_property("BitDepth", default_value=world.sensor.bit_depth, is_read_only=True)
@@ -116,37 +127,101 @@ class VirtualCamera(SimpleCameraDevice):
         ends_s = time.perf_counter() + self._exposure_ms / 1e3
         buffer[:] = self._world.expose(self._exposure_ms / 1e3)
         self._never.wait(max(0.0, ends_s - time.perf_counter()))  # the shutter is still open
+        self._exposure_out()
         return {}
 
 
-class VirtualSLM(SLMDevice):
-    """8-bit modulator; read-back is what was written, before a liquid crystal has settled."""
+SlmPixels = Literal["grey8", "rgb8", "packed32"]
+"""Pixels of a virtual modulator: a byte, three bytes, or 0x00RRGGBB in 32 bits."""
 
-    def __init__(self, world: ShowsPatterns):
+
+class VirtualSLM(SLMDevice):
+    """Modulator of 8-bit levels; read-back is what was written, before a crystal has settled.
+
+    Parameters
+    ----------
+    world
+        Shows its grey levels.
+    pixels
+        How it takes them; a colour that is no grey is refused.
+    longest_sequence
+        Patterns that it holds and steps through on its trigger input (`trigger_in`).
+    """
+
+    def __init__(
+        self,
+        world: ShowsPatterns,
+        *,
+        pixels: SlmPixels = "grey8",
+        longest_sequence: int = LONGEST_SLM_SEQUENCE,
+    ):
         super().__init__()
         self._world = world
-        self._loaded = np.zeros(world.slm_shape, np.uint8)
+        self._pixels: SlmPixels = pixels
+        self._longest_sequence = longest_sequence
+        self._loaded = np.zeros(self.shape(), self.dtype())
+        self._sequence: list[np.ndarray] = []
+        self._step: int | None = None
         self._exposure_ms = 0.0
 
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, ...]:
         """(height, width); the base class says (width, height), the core uses this."""
-        return self._world.slm_shape
+        shape = self._world.slm_shape
+        return (*shape, 3) if self._pixels == "rgb8" else shape
 
-    def dtype(self) -> type[np.uint8]:
-        """8 bit."""
-        return np.uint8
+    def dtype(self) -> type[np.uint8] | type[np.uint32]:
+        """8 bit, or 32 for packed colour."""
+        return np.uint32 if self._pixels == "packed32" else np.uint8
 
     def set_image(self, pixels: np.ndarray) -> None:
         """Load a pattern without showing it."""
+        self._grey(pixels)
         self._loaded = pixels.copy()
 
     def get_image(self) -> np.ndarray:
         """Pattern last loaded."""
         return self._loaded.copy()
 
+    def get_sequence_max_length(self) -> int:
+        """Most patterns of a sequence."""
+        return self._longest_sequence
+
+    def send_sequence(self, sequence: Sequence[np.ndarray]) -> None:
+        """Keep patterns for a sequence."""
+        self._sequence = [self._grey(pixels).copy() for pixels in sequence]
+
+    def start_sequence(self) -> None:
+        """Show the first pattern and listen to the trigger input."""
+        if not self._sequence:
+            raise RuntimeError("no sequence is loaded")
+        self._step = 0
+        self._world.show(self._sequence[0])
+
+    def stop_sequence(self) -> None:
+        """Listen no more; the pattern stays."""
+        self._step = None
+
+    def trigger_in(self) -> None:
+        """Go to the next pattern of a running sequence, after the last one to the first."""
+        if self._step is not None:
+            self._step = (self._step + 1) % len(self._sequence)
+            self._world.show(self._sequence[self._step])
+
+    def _grey(self, pixels: np.ndarray) -> np.ndarray:
+        match self._pixels:
+            case "grey8":
+                return pixels
+            case "rgb8":
+                channels = np.moveaxis(pixels, 2, 0)
+            case "packed32":
+                channels = np.stack([(pixels >> shift) & 0xFF for shift in (16, 8, 0)])
+        if np.any(channels != channels[:1]):
+            raise ValueError("red, green and blue differ; this modulator has one level a pixel")
+        return channels[0].astype(np.uint8)
+
     def display_image(self) -> None:
         """Show the loaded pattern."""
-        self._world.show(self._loaded)
+        self._world.show(self._grey(self._loaded))
 
     def set_exposure(self, interval_ms: float) -> None:
         """Kept for the core; the modulator never switches off by itself."""

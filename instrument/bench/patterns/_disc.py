@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float
 
+from instrument.bench.patterns._plane import Plane
 from instrument.design import DesignError
 
 DISC_LABELS = ("centre y", "centre x", "radius")
@@ -19,19 +20,19 @@ class DiscBasis:
 
     Parameters
     ----------
-    shape
-        (height, width) of the modulator in pixels.
+    plane
+        Of the modulator.
     grey
         Level inside the disc.
     """
 
-    def __init__(self, *, shape: tuple[int, int], grey: int = 255):
-        height, width = shape
-        self._y = ((2 * np.arange(height) + 1) / height - 1)[:, None]
-        self._x = ((2 * np.arange(width) + 1) / width - 1)[None, :]
+    def __init__(self, plane: Plane, *, grey: int = 255):
+        height, width = plane.shape
+        self._y = (2 * plane.y + 1) / height - 1
+        self._x = (2 * plane.x + 1) / width - 1
         self._grey = grey
 
-    def pattern(self, components: Sequence[float]) -> UInt8[np.ndarray, "height width"]:
+    def field(self, components: Sequence[float]) -> Float[np.ndarray, "height width"]:
         """Pixels whose centres lie inside the disc, and always the one nearest to its centre.
 
         Raises
@@ -48,4 +49,4 @@ class DiscBasis:
         distance = np.hypot(self._y - centre_y, self._x - centre_x)
         inside = distance <= radius
         inside[np.unravel_index(np.argmin(distance), inside.shape)] = True
-        return np.where(inside, np.uint8(self._grey), np.uint8(0))
+        return np.where(inside, float(self._grey), 0.0)

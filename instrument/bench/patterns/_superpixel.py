@@ -1,15 +1,15 @@
-"""Cells of one grey level each: a modulator, or an array of lamps, seen as few big pixels."""
+"""Cells of one level or phase each: a modulator, or an array of lamps, seen as few big pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float
 
+from instrument.bench.patterns._plane import Plane
+from instrument.config import FULL_SCALE
 from instrument.design import DesignError
-
-GREY_LEVELS = 256
 
 
 class SuperpixelBasis:
@@ -18,14 +18,16 @@ class SuperpixelBasis:
     Parameters
     ----------
     cells
-        Rows and columns of cells; components are their grey levels, row by row.
-    shape
-        (height, width) of the modulator in pixels.
+        Rows and columns of cells; components are their grey levels or phases, row by row.
+    plane
+        Of the modulator.
     tiles
         How often the cells repeat, down and across.
     choices
         Grey levels that a component's whole number chooses from; None where components are grey
         levels themselves, 0 to 255, rounded to the nearest.
+    is_phase
+        Whether components are phases in rad, and no grey levels.
 
     Raises
     ------
@@ -36,27 +38,26 @@ class SuperpixelBasis:
     def __init__(
         self,
         cells: tuple[int, int],
+        plane: Plane,
         *,
-        shape: tuple[int, int],
         tiles: tuple[int, int] = (1, 1),
         choices: Sequence[int] | None = None,
+        is_phase: bool = False,
     ):
-        for pixels, n_cells, n_tiles in zip(shape, cells, tiles, strict=True):
+        for pixels, n_cells, n_tiles in zip(plane.shape, cells, tiles, strict=True):
             if n_cells * n_tiles > pixels:
                 raise DesignError(
                     f"{cells[0]} x {cells[1]} cells, {tiles[0]} x {tiles[1]} tiles asked of a "
-                    f"modulator of {shape[0]} x {shape[1]} pixels; a cell needs a pixel at least"
+                    f"modulator of {plane.shape[0]} x {plane.shape[1]} pixels; a cell needs a "
+                    "pixel at least"
                 )
-        rows, columns = (
-            _cell_of_pixel(pixels, n_cells, n_tiles)
-            for pixels, n_cells, n_tiles in zip(shape, cells, tiles, strict=True)
-        )
-        self._cell = rows[:, None] * cells[1] + columns[None, :]
+        self._cell = plane.rectangle(None).cells(cells, tiles)
         self._size = cells[0] * cells[1]
         self._choices = None if choices is None else tuple(choices)
+        self._is_phase = is_phase
 
-    def pattern(self, components: Sequence[float]) -> UInt8[np.ndarray, "height width"]:
-        """Grey levels of every pixel.
+    def field(self, components: Sequence[float]) -> Float[np.ndarray, "height width"]:
+        """Grey levels of every pixel, whole numbers, or phases; 0 off the registered plane.
 
         Raises
         ------
@@ -64,15 +65,20 @@ class SuperpixelBasis:
             For another number of components, or a level that 8 bits do not hold: none is wrapped.
         """
         if len(components) != self._size:
-            raise DesignError(f"{len(components)} grey levels came, one a cell ({self._size}) due")
+            raise DesignError(f"{len(components)} values came, one a cell ({self._size}) due")
         levels = np.asarray(components, dtype=np.float64)
+        if not self._is_phase:
+            levels = self._greys(levels)
+        return np.where(self._cell >= 0, levels[self._cell], 0.0)
+
+    def _greys(self, levels: np.ndarray) -> np.ndarray:
         if self._choices is not None:
             levels = self._chosen(levels)
-        if not (np.all(levels >= 0) and np.all(levels <= GREY_LEVELS - 1)):  # also catches NaN
+        if not (np.all(levels >= 0) and np.all(levels <= FULL_SCALE)):  # also catches NaN
             raise DesignError(
-                f"grey levels {levels.min():g} to {levels.max():g} came, 0 to {GREY_LEVELS - 1} due"
+                f"grey levels {levels.min():g} to {levels.max():g} came, 0 to {FULL_SCALE} due"
             )
-        return np.rint(levels).astype(np.uint8)[self._cell]
+        return np.rint(levels)
 
     def _chosen(self, indices: np.ndarray) -> np.ndarray:
         assert self._choices is not None  # noqa: S101 - the caller looked
@@ -86,8 +92,3 @@ class SuperpixelBasis:
 def superpixel_labels(cells: tuple[int, int]) -> tuple[str, ...]:
     """`cell 0,0`, `cell 0,1`, ... row by row."""
     return tuple(f"cell {row},{column}" for row in range(cells[0]) for column in range(cells[1]))
-
-
-def _cell_of_pixel(pixels: int, cells: int, tiles: int) -> Int[np.ndarray, " pixels"]:
-    """Cell of each pixel along one side: shares differ by one pixel at most."""
-    return (np.arange(pixels) * cells * tiles // pixels) % cells

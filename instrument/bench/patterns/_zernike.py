@@ -1,53 +1,62 @@
 """Zernike modes on a phase modulator.
 
 Noll's numbering and normalisation (unit rms over the unit disc; R. J. Noll, J. Opt. Soc. Am. 66,
-207, 1976), on the largest centred disc of the modulator. Phase is wrapped into one turn, and one
-turn is all the grey levels: the 2 pi look-up table of a calibrated modulator.
+207, 1976), on a stated pupil or the largest centred disc of the modulator.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+
+from instrument.bench.patterns._modes import PlacedModes, numbered
+from instrument.bench.patterns._plane import Plane
+from instrument.config import Pupil
+from instrument.design import DesignError
 
 
-class ZernikeBasis:
-    """Zernike modes on a modulator of a given shape; components are coefficients in rad rms.
+def zernike_modes(
+    first: int, last: int, plane: Plane, *, pupil: Pupil | None = None
+) -> PlacedModes:
+    """Return modes `first` to `last` (Noll), zero outside the pupil; coefficients in rad rms.
 
     Parameters
     ----------
     first, last
         Noll numbers of the first and the last mode.
-    shape
-        (height, width) of the modulator in pixels.
-    levels
-        Grey levels of one turn of phase.
+    plane
+        Of the modulator.
+    pupil
+        Disc that the modes are defined on; by default the largest centred one of the modulator.
+
+    Raises
+    ------
+    DesignError
+        No pixel of the modulator lies in the pupil.
     """
+    disc = _largest_disc(plane.shape) if pupil is None else pupil
+    y, x = (plane.y - disc.y_px) / disc.radius_px, (plane.x - disc.x_px) / disc.radius_px
+    inside = np.hypot(y, x) <= 1
+    if not inside.any():
+        raise DesignError(
+            f"pupil of radius {disc.radius_px:g} px at x {disc.x_px:g}, y {disc.y_px:g} px is not "
+            f"on the modulator of {plane.shape[0]} x {plane.shape[1]} pixels"
+        )
+    y, x = y[inside], x[inside]
+    modes = np.stack([noll_mode(j, x, y) for j in range(first, last + 1)])
+    return PlacedModes(modes, numbered(inside))
 
-    def __init__(self, first: int, last: int, *, shape: tuple[int, int], levels: int = 256):
-        self._levels = levels
-        height, width = shape
-        radius = min(shape) / 2
-        y = (np.arange(height) - (height - 1) / 2)[:, None] / radius
-        x = (np.arange(width) - (width - 1) / 2)[None, :] / radius
-        self._modes = np.stack([noll_mode(j, x, y) for j in range(first, last + 1)])
 
-    def phase_rad(self, coefficients_rad: Sequence[float]) -> Float[np.ndarray, "height width"]:
-        """Sum of the modes, unwrapped, zero outside the disc."""
-        return np.tensordot(np.asarray(coefficients_rad), self._modes, axes=1)
-
-    def pattern(self, coefficients_rad: Sequence[float]) -> UInt8[np.ndarray, "height width"]:
-        """Grey levels of the wrapped phase, rounded to the nearest level."""
-        turns = self.phase_rad(coefficients_rad) / (2 * math.pi)
-        return (np.rint(turns * self._levels) % self._levels).astype(np.uint8)
+def _largest_disc(shape: tuple[int, int]) -> Pupil:
+    height, width = shape
+    return Pupil(x_px=(width - 1) / 2, y_px=(height - 1) / 2, radius_px=min(shape) / 2)
 
 
 def noll_mode(
-    number: int, x: Float[np.ndarray, "#h #w"], y: Float[np.ndarray, "#h #w"]
-) -> Float[np.ndarray, "h w"]:
+    number: int, x: Float[np.ndarray, " *#points"], y: Float[np.ndarray, " *#points"]
+) -> Float[np.ndarray, " *points"]:
     """One mode on points of the plane, zero outside the unit disc (Noll 1976, equations 1 to 3)."""
     radial_order, azimuthal = noll_indices(number)
     m = abs(azimuthal)

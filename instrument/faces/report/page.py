@@ -10,9 +10,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from instrument.bench.patterns import grey_patterns, render_patterns
+from instrument.bench.patterns import ModulatorFileError, grey_patterns, render_patterns
+from instrument.campaign.inputs import check_kept
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
-from instrument.config import Config
+from instrument.config import Config, ConfigError
 from instrument.faces.page_style import environment
 from instrument.faces.report import figures
 from instrument.faces.report.summary import (
@@ -69,7 +70,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
         "open": [row for row in trials if row.state in {"asked", "captured"}],
         "history": figures.history_svg(trials, best) if trials else None,
         "designs": _designs(meta.get("space", []), first, best),
-        "patterns": _patterns(meta, shown),
+        **_patterns(ledger, meta, shown),
         "phase_gradient": figures.phase_gradient(),
         "frames": _frames(ledger, shown),
         "activities": _activities(trials),
@@ -97,24 +98,31 @@ def _designs(
 
 
 def _patterns(
-    meta: Mapping[str, Any], shown: Mapping[str, Measured | None]
-) -> list[dict[str, Any]]:
-    """Return what each modulator showed, by role, for the first and the best design."""
+    ledger: Ledger, meta: Mapping[str, Any], shown: Mapping[str, Measured | None]
+) -> dict[str, Any]:
+    """Return what each modulator showed, by role, for the first and the best design, or why not."""
     if not meta.get("slm_shapes"):
-        return []
+        return {"patterns": [], "pattern_problem": None}
     greys = grey_patterns(Config.model_validate(meta["config"]))
-    return [
-        {
-            "name": name,
-            "trial": measured.trial.number,
-            "role": role,
-            "is_phase": role not in greys,
-            "uri": figures.pattern_uri(levels, is_phase=role not in greys),
-        }
-        for name, measured in shown.items()
-        if measured is not None
-        for role, levels in render_patterns(meta, measured.trial.design).items()
-    ]
+    try:
+        check_kept(meta, ledger.run_dir)
+        patterns = [
+            {
+                "name": name,
+                "trial": measured.trial.number,
+                "role": role,
+                "is_phase": role not in greys,
+                "uri": figures.pattern_uri(levels, is_phase=role not in greys),
+            }
+            for name, measured in shown.items()
+            if measured is not None
+            for role, levels in render_patterns(
+                meta, measured.trial.design, folder=ledger.run_dir
+            ).items()
+        ]
+    except (ConfigError, ModulatorFileError) as error:
+        return {"patterns": [], "pattern_problem": f"The patterns cannot be drawn: {error}"}
+    return {"patterns": patterns, "pattern_problem": None}
 
 
 def _frames(ledger: Ledger, shown: Mapping[str, Measured | None]) -> dict[str, Any]:

@@ -113,8 +113,9 @@ REFUSED = {
         "`bench.micromanager.virtual` = 'telescope' is no virtual bench; known: pupil_microscope",
     ),
     "unknown basis": (
-        {"design": {"leds": {"basis": "fourier"}}},
-        "`design.leds.basis` = 'fourier' is unknown; use zernike, superpixel or disc",
+        {"design": {"leds": {"basis": "wavelet"}}},
+        "`design.leds.basis` = 'wavelet' is unknown; use zernike, superpixel, disc, raw, fourier "
+        "or hadamard",
     ),
     "key of another basis": (
         {"design": {"stop": {"modes": [1, 2]}}},
@@ -123,6 +124,16 @@ REFUSED = {
     "grey beyond 8 bit": ({"design": {"leds": {"bounds_grey": [0, 300]}}}, "less than or equal"),
     "a grey level that is no number": ({"design": {"leds": {"start_grey": "dark"}}}, "'dark'"),
     "greys reversed": ({"design": {"leds": {"bounds_grey": [9, 3]}}}, "must be below the second"),
+    "phases and greys": (
+        {"design": {"leds": {"bounds_rad": [0, 6]}}}, "bounds_rad makes phases of the cells; leave",
+    ),
+    "start phase of greys": (
+        {"design": {"leds": {"start_rad": 1}}}, "start_rad is for phases: give bounds_rad",
+    ),
+    "start phase out of bounds": (
+        {"design": {"leds": {"bounds_rad": [0, 6], "start_grey": None, "start_rad": 7}}},
+        "`design.leds.start_rad` = 7 is outside its own bounds [0.0, 6.0]",
+    ),
     "start grey out of bounds": (
         {"design": {"leds": {"bounds_grey": [0, 9], "start_grey": 99}}},
         "`design.leds.start_grey` = 99 is outside its own bounds [0, 9]",

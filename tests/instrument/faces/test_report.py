@@ -280,6 +280,16 @@ def test_a_bench_without_a_modulator_has_no_pattern_and_its_own_design(tmp_path)
     assert "focus" in text_of(page)
 
 
+def test_patterns_whose_calibration_file_is_gone_are_not_drawn_and_the_page_says_so(tmp_path):
+    kept = {"key": "bench.roles.slm.lut", "file": "a.csv", "copy": "inputs/lut.csv", "sha256": "0"}
+    run = Run(tmp_path, inputs=[kept])
+    run.score(2.0, phase="initial")
+    page = run.report()
+    assert "pattern on" not in page
+    assert "The patterns cannot be drawn: " in text_of(page)
+    assert "inputs/lut.csv: is missing; restore it" in text_of(page)
+
+
 def test_a_run_with_no_trial_says_so(run):
     text = text_of(run.report())
     assert "no score yet" in text

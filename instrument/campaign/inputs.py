@@ -1,0 +1,101 @@
+"""Files that a run's frames depend on, kept with its record: copied, and known by their SHA-256.
+
+Calibration files of modulators are measured again and overwritten; a resumed run, and the report of
+an old one, must draw with what was used. Copies lie in the run directory, where the recorded config
+names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instrument.config import Config, ConfigError, SlmRole
+
+FOLDER = "inputs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """One file as it was when the run began: which key of which role names it, and its content."""
+
+    role: str
+    key: str
+    source: Path
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def copy(self) -> str:
+        """Path of its copy in the run directory."""
+        return f"{FOLDER}/{self.key}-{self.sha256[:12]}{self.source.suffix}"
+
+    def record(self) -> dict[str, str]:
+        """Everything but the content, as plain data for the ledger."""
+        return {
+            "key": f"bench.roles.{self.role}.{self.key}",
+            "file": str(self.source),
+            "copy": self.copy,
+            "sha256": self.sha256,
+        }
+
+
+def read_inputs(config: Config) -> tuple[InputFile, ...]:
+    """Read every calibration file of a modulator that the config names.
+
+    Raises
+    ------
+    ConfigError
+        Naming all that cannot be read.
+    """
+    files: list[InputFile] = []
+    problems: list[str] = []
+    for name, role in config.bench.roles.items():
+        for key, path in role.files.items() if isinstance(role, SlmRole) else ():
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                problems.append(f"`bench.roles.{name}.{key}` = {path}: cannot be read: {error}")
+                continue
+            files.append(InputFile(role=name, key=key, source=path, content=content))
+    if problems:
+        raise ConfigError("bench file", problems)
+    return tuple(files)
+
+
+def with_copies(dumped: dict[str, Any], files: tuple[InputFile, ...]) -> dict[str, Any]:
+    """Name the copies in a config that was dumped to plain data; changes and returns it."""
+    for file in files:
+        dumped["bench"]["roles"][file.role][file.key] = file.copy
+    return dumped
+
+
+def keep(files: tuple[InputFile, ...], run_dir: Path) -> None:
+    """Write the copies into a run directory."""
+    for file in files:
+        path = run_dir / file.copy
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(file.content)
+
+
+def check_kept(meta: Mapping[str, Any], run_dir: Path) -> None:
+    """Raise `ConfigError` where a copy is missing or is not what the run began with."""
+    problems: list[str] = []
+    for record in meta.get("inputs", []):
+        path = run_dir / record["copy"]
+        if not path.is_file():
+            problems.append(f"`{record['key']}` = {path}: is missing; restore it")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != record["sha256"]:
+            problems.append(
+                f"`{record['key']}` = {path}: is not the file that the run began with; restore it "
+                f"from {record['file']}"
+            )
+    if problems:
+        raise ConfigError(str(run_dir), problems)
