@@ -120,6 +120,10 @@ class InstrumentDeclaration(Declared):
     timeout_ms: Positive = 1000.0
     error_query: Annotated[ErrorQuery | None, BeforeValidator(_usual_error_query)] = None
 
+    def recognises(self, identity: str) -> bool:
+        """Whether an answer to `*IDN?` is one of this kind of instrument's."""
+        return re.search(self.identify, identity) is not None
+
 
 def load_declaration(path: str | Path) -> InstrumentDeclaration:
     """Read a declaration; raise `DeclarationError` that names file, key, value and remedy."""

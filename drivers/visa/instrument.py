@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import difflib
 import logging
-import re
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -332,6 +331,6 @@ class VisaInstrument:
         return declared
 
     def _parse_identity(self, answer: str) -> str:
-        if not re.search(self.declaration.identify, answer):
+        if not self.declaration.recognises(answer):
             raise ValueError(f"{answer!r}, which does not match {self.declaration.identify!r},")
         return answer
