@@ -40,10 +40,10 @@ def parse_error(answer: str, error_query: ErrorQuery) -> str | None:
         return f"{error_query.query} {bits} (of bits {error_query.mask})" if bits else None
     if error_query.empty is not None:
         return None if re.search(error_query.empty, answer) else answer
-    code = re.match(r"[+-]?\d+", answer)
+    code = re.match(r"([+-]?\d+)\s*(,|$)", answer)
     if code is None:
         raise ValueError(f"{answer!r}, which does not begin with an error number,")
-    return None if int(code[0]) == 0 else answer
+    return None if int(code[1]) == 0 else answer
 
 
 def _part(answer: str, field: int | None) -> str:

@@ -100,8 +100,9 @@ class Dialogue:
         with self._session.operation() as deadline:
             if stop.is_set():
                 raise Stopped(f"{self}: `{command}` was to be sent: stopped, made safe meanwhile")
-            for error in self._drain_errors(deadline):  # not of our making: no blame on this set
-                _log.warning("%s: had %s in its error queue", self, error)
+            old = self._drain_errors(deadline)
+            if old:  # not of our making: no blame on this set
+                _log.warning("%s: had %s in its error queue", self, _listed(old))
             self._session.make_clean(deadline)  # a failure here is before the command, so harmless
             try:
                 self._session.send(command)
@@ -153,7 +154,7 @@ class Dialogue:
             ) from error
         if reported:
             raise InstrumentReported(
-                f"{self}: `{command}` sent, {'; '.join(reported)} reported, `{channel}` reads back "
+                f"{self}: `{command}` sent, {_listed(reported)} reported, `{channel}` reads back "
                 f"{got:g}; look the number up in its manual"
             )
         if lost is not None and not self.agrees(channel, value, got):
@@ -198,3 +199,9 @@ class Dialogue:
                 break
             errors.append(error)
         return errors
+
+
+def _listed(errors: list[str]) -> str:
+    """Error queue as it may stand in a message: a full one is no reading."""
+    more = f"; {len(errors) - 3} more" if len(errors) > 3 else ""
+    return "; ".join(errors[:3]) + more

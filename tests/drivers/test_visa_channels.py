@@ -421,3 +421,9 @@ def test_an_error_register_is_reported_and_an_old_error_not_blamed_on_the_set(co
 def test_what_an_error_queue_says(error_query, answer, expected):
     query = ErrorQuery.model_validate({"query": "ERR?", **error_query})
     assert parse_error(answer, query) == expected
+
+
+@pytest.mark.parametrize("answer", ["OVLD", "9.9E37", "", "1.5"])
+def test_what_is_no_error_number_is_no_answer(answer):
+    with pytest.raises(ValueError, match="does not begin with an error number"):
+        parse_error(answer, ErrorQuery(query="ERR?"))
