@@ -19,7 +19,13 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from instrument.config import Config, ConfigError, load_config, load_design_config
+from instrument.config import (
+    Config,
+    ConfigError,
+    find_declarations,
+    load_config,
+    load_design_config,
+)
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -186,20 +192,22 @@ def calibrate(
 
 
 @app.command()
-def devices() -> None:
-    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
-    with _exit_codes():
-        from drivers.discovery import micromanager_adapters, visa_resources
+def devices(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Option("--address", help="Ask this VISA address too: sockets stay silent."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="VISA library, in pyvisa's words.")
+    ] = "@py",
+) -> None:
+    """List VISA instruments with identity, declaration, limits and a starter for a bench file.
 
-        typer.echo("VISA resources (backend @py):")
-        found = list(visa_resources())
-        for resource, identity in found:
-            typer.echo(f"  {resource}  {identity}")
-        if not found:
-            typer.echo("  none (sockets do not announce themselves: name them in the bench file)")
-        typer.echo("Micro-Manager device adapters:")
-        for folder, adapters in micromanager_adapters():
-            typer.echo(f"  {folder}: {', '.join(adapters)}")
+    And the Micro-Manager device adapters found.
+    """
+    with _exit_codes():
+        _list_visa(addresses or [], backend)
+        _list_adapters()
 
 
 @app.command()
@@ -220,6 +228,32 @@ def main() -> None:
     handler = RichHandler(logging.WARNING, console=_errors, show_time=False, show_path=False)
     logging.basicConfig(format="%(message)s", handlers=[handler])
     app()
+
+
+# ---- devices
+
+
+def _list_visa(addresses: Sequence[str], backend: str) -> None:
+    from drivers.discovery import visa_resources
+    from drivers.visa import load_declaration
+    from instrument.faces.devices import describe, match, starter
+
+    paths = find_declarations(Path())
+    declarations = {name: load_declaration(path) for name, path in paths.items()}
+    found = match(visa_resources(backend, addresses=addresses), declarations)
+    typer.echo(f"VISA resources (backend {backend}):")
+    typer.echo(describe(found) or "  none (sockets do not announce themselves: use --address)")
+    lines = starter(found, backend=backend)
+    if lines:
+        typer.echo(f"To begin a bench file with:\n{lines}")
+
+
+def _list_adapters() -> None:
+    from drivers.discovery import micromanager_adapters
+
+    typer.echo("Micro-Manager device adapters:")
+    for folder, adapters in micromanager_adapters():
+        typer.echo(f"  {folder}: {', '.join(adapters)}")
 
 
 # ---- running
