@@ -34,9 +34,6 @@ class VisaLight:
         The bench's limits in the channel's unit; only narrower than the declared ones.
     safe
         The dark level; by default the declared one.
-    before_step
-        Called before every step of a level with a `slew`: interlocks are checked in it, and what it
-        raises ends the ramp.
     """
 
     def __init__(
@@ -47,7 +44,6 @@ class VisaLight:
         output: str | None = "output",
         limits: tuple[float, float] | None = None,
         safe: float | None = None,
-        before_step: Callable[[], None] | None = None,
     ) -> None:
         channel = instrument.channel(level)
         if not isinstance(channel, NumberChannel) or channel.limits is None:
@@ -72,7 +68,7 @@ class VisaLight:
         self._unit = channel.unit
         self._channel = channel
         self._safe = safe
-        self._before_step = before_step
+        self._before_step: Callable[[], None] | None = None
         self._limits = self._narrowed(channel.limits, limits)
         self._target: float | None = None
 
@@ -113,6 +109,13 @@ class VisaLight:
                 f"{high:g} {self._unit} allowed here; narrow the bounds of the design"
             )
         self._instrument.check(self._level, target)
+
+    def guard_ramps(self, check: Callable[[], None]) -> None:
+        """Call `check` before every step of a ramp from now on; what it raises ends the ramp.
+
+        A bench checks its interlocks in it.
+        """
+        self._before_step = check
 
     def start(self, target: float) -> None:
         """Check, bring the level to `target` and verify it, and only then switch the output on.

@@ -17,6 +17,7 @@ from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
+from instrument.bench.visa_settings import setters
 from instrument.config import (
     CameraRole,
     Config,
@@ -93,6 +94,9 @@ def _build(
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
     check_reachable(bench)
+    for device in devices.values():
+        if isinstance(device, VisaLight):
+            device.guard_ramps(bench.check_interlocks)
     kept.enter_context(undo.pop_all())
     return bench
 
@@ -165,6 +169,7 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     unsafe = make_all_safe(list(lights.items()))
     if unsafe:
         raise UnsafeBench(unsafe)
+    _all_or_every_failure(setters(config, instruments))  # a setting may be what a level means
     return lights
 
 

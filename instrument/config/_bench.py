@@ -6,10 +6,11 @@ that nobody has to write it.
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import Discriminator, Field, PlainValidator, Tag, create_model, model_validator
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
 from instrument.config._section import Duration, Finite, Positive, Range, Section
@@ -46,16 +47,29 @@ class LoadedMicroManager(Section):
     adapters: Path | None = None
 
 
+def _require_setting(value: object) -> object:
+    if isinstance(value, (bool, str)) or (isinstance(value, (int, float)) and isfinite(value)):
+        return value
+    raise ValueError("a setting is a number, a word, or true or false")
+
+
+Setting = Annotated[bool | float | str, PlainValidator(_require_setting)]
+"""What a channel of an instrument is set to."""
+
+
 class VisaConfig(Section):
     """One VISA instrument: which declaration describes it and where it listens.
 
     `address` is a VISA resource name, or `virtual` for the virtual bench's own instrument of this
-    name.
+    name. `settings` are channels that are set once, in their order, when the bench connects and
+    its lights are dark: a number, a word of a choice, or true or false of a switch that is no
+    light's.
     """
 
     declaration: str
     address: str
     backend: str = "@py"
+    settings: dict[str, Setting] = Field(default_factory=dict)
 
 
 class CameraRole(Section):

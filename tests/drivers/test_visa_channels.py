@@ -215,7 +215,8 @@ def test_an_interlock_ends_a_ramp_where_it_is(connect, laser):
         if laser.current_a >= 0.02:
             raise InterlockError
 
-    light = VisaLight(connect(**RAMP), level="current_ma", before_step=trip)
+    light = VisaLight(connect(**RAMP), level="current_ma")
+    light.guard_ramps(trip)
     with pytest.raises(InterlockError):
         light.start(80.0)
     assert laser.current_a == 0.02
@@ -230,7 +231,8 @@ def test_a_ramp_stops_when_another_thread_makes_it_safe(connect, server, laser):
             thread.start()
             thread.join()
 
-    light = VisaLight(instrument, level="current_ma", before_step=make_safe_at_thirty)
+    light = VisaLight(instrument, level="current_ma")
+    light.guard_ramps(make_safe_at_thirty)
     with pytest.raises(Stopped, match=r"laser.*made safe"):
         light.start(80.0)
     assert commands(server)[-2:] == ["OUTP 0", "CURR 0.000000"]
