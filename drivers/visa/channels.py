@@ -246,20 +246,26 @@ class NumberChannel(Declared):
             )
 
     def _check_digits(self, low: float, high: float) -> None:
-        """Refuse a format that loses more than the read-back may differ by."""
+        """Refuse a format that loses more than the tolerance, or rounds a limit to beyond it."""
         (form,) = [f for _, name, f, _ in string.Formatter().parse(self.set or "") if name]
         for value in (low, high, low + (high - low) / 3, low + (high - low) / 7):
             asked = self.nearest(value)
             try:
-                lost = abs(float(format(asked * self.scale, form or "")) / self.scale - asked)
+                sent = float(format(asked * self.scale, form or "")) / self.scale
             except ValueError:
                 raise ValueError(
                     f"`{{value:{form}}}` in `set` is not written as a number"
                 ) from None
-            if lost > self.agreement * (1 + _GRID) + _GRID * abs(asked):
+            rounding = _GRID * abs(asked)
+            if abs(sent - asked) > self.agreement * (1 + _GRID) + rounding:
                 raise ValueError(
                     f"`{{value:{form}}}` in `set` loses digits: {asked:g} would be sent as "
-                    f"{asked + lost:g} or so; give it more"
+                    f"{sent:g}; give it more"
+                )
+            if not low - rounding <= sent <= high + rounding:
+                raise ValueError(
+                    f"`{{value:{form}}}` in `set` rounds the limit {asked:g} to {sent:g}, which is "
+                    "beyond it; give it more digits"
                 )
 
 

@@ -93,6 +93,7 @@ WRONG = [
     pytest.param((*OUTPUT, "kind"), ["switch"], "channels.output.kind", id="list for a kind"),
     pytest.param((*OUTPUT, True), "OUTP 1", "turn_on and turn_off", id="YAML's on"),
     pytest.param((*POWER, "set"), "P {value:.1f}", "loses digits", id="format too short"),
+    pytest.param((*POWER, "limits"), [0, 19.9996], "rounds the limit 19.9996 to 20", id="beyond"),
     pytest.param((*POWER, "set"), "P {value:.3%}", "not written as a number", id="percent"),
     pytest.param((*POWER, "tolerance"), MISSING, "`tolerance` or `step`", id="no tolerance"),
     pytest.param((*CURRENT, "safe"), MISSING, "`slew` needs `safe`", id="slew, no safe"),

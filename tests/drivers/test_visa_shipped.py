@@ -6,10 +6,13 @@ and nothing here.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.errors import LimitViolation, ProtocolError
 from drivers.testing import FaultServer
@@ -142,6 +145,16 @@ def test_every_number_is_set_and_read_back(connect, name, channel, share):
     got = instrument.set(channel, asked)
     assert got == instrument.read(channel)
     assert abs(got - asked) <= (declared.step or 0) / 2 + declared.agreement + 1e-12 * abs(asked)
+
+
+@given(case=st.sampled_from(settable()), share=st.floats(0, 1))
+def test_no_number_that_is_sent_is_beyond_the_limits(case, share):
+    name, channel = case.values
+    declared = DECLARATIONS[name].channels[channel]
+    low, high = declared.limits
+    command = declared.command(declared.nearest(low + share * (high - low)))
+    sent = float(re.split("[ ,]", command)[-1]) / declared.scale
+    assert low - 1e-9 * abs(low) <= sent <= high + 1e-9 * abs(high)
 
 
 @pytest.mark.parametrize(("name", "channel"), settable())
