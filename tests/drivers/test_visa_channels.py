@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 from itertools import pairwise
 
@@ -35,6 +37,7 @@ class Laser:
         self.asked_ready = threading.Event()
         self.event_status = 0
         self.refused_a: float | None = None
+        self.rises_a: list[float] = []
 
     def execute(self, line: str) -> str | None:
         match line.split(" "):
@@ -45,6 +48,7 @@ class Laser:
             case ["CURR", value] if float(value) == self.refused_a:
                 self.event_status |= 16
             case ["CURR", value]:
+                self.rises_a.append(float(value) - self.current_a)
                 self.current_a = float(value)
             case ["OUTP?"]:
                 return str(int(self.is_on))
@@ -265,6 +269,28 @@ def test_a_level_is_checked_before_its_ramp_begins(connect, server):
     with pytest.raises(LimitViolation, match=r"laser.*0 to 100 mA"):
         connect(**RAMP).set("current_ma", 101.0)
     assert server.heard == []
+
+
+@pytest.mark.parametrize(
+    "ramps", [15, pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+def test_random_faults_never_make_a_laser_jump_and_leave_it_dark(connect, server, laser, ramps):
+    draw = random.Random(5)  # noqa: S311 - no secret
+    arrived = 0
+    light = VisaLight(connect(**RAMP), level="current_ma")
+    for _ in range(ramps):
+        server.inject(
+            draw.choice([fault for fault in Fault if fault is not Fault.REFUSED]),
+            on=draw.choice([r"\?", "CURR", "CURR ", "OUTP", "ESR"]),
+        )
+        with contextlib.suppress(DeviceError):
+            light.start(draw.uniform(0, 100))
+            arrived += 1
+    server.heal()
+    light.make_safe()
+    assert arrived > ramps / 4  # else too few ramps went on for this to have tested them
+    assert max(laser.rises_a) <= 0.01 * (1 + 1e-9)
+    assert (laser.is_on, laser.current_a) == (False, 0.0)
 
 
 # ---- the way to dark
