@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -127,16 +128,17 @@ class VisaLight:
         """
         self.check(target)
         self._target = None  # what a failed start leaves behind is no target to wait for
+        stop = self._instrument.until_made_safe()
         if self._is_dark(target):
-            self._go_dark()
+            self._instrument.make_safe(self._dark())
         elif self._channel.slew is None:
-            self._instrument.set(self._level, target)
-            self._switch_on()
+            self._instrument.set(self._level, target, stop=stop)
+            self._switch_on(stop)
         else:
             if self._output is not None and not self._instrument.read(self._output):
-                self._go_dark()
-                self._switch_on()
-            self._instrument.set(self._level, target, before_step=self._before_step)
+                self._instrument.go_dark(self._dark())
+                self._switch_on(stop)
+            self._instrument.set(self._level, target, before_step=self._before_step, stop=stop)
         self._target = target
 
     def wait(self, *, timeout_s: float) -> None:
@@ -168,20 +170,20 @@ class VisaLight:
     def make_safe(self) -> None:
         """Output off, then level to safe, then verify; `DeviceError` says if it may still be on."""
         self._target = None
-        self._go_dark()
+        self._instrument.make_safe(self._dark())
 
     def close(self) -> None:
         """Make safe. Idempotent; the instrument's session is closed by whoever opened it."""
         if not self._instrument.is_closed:
             self.make_safe()
 
-    def _go_dark(self) -> None:
-        dark = {} if self._output is None else {self._output: 0.0}
-        self._instrument.make_safe({**dark, self._level: self._safe})
+    def _dark(self) -> dict[str, float]:
+        switch = {} if self._output is None else {self._output: 0.0}
+        return {**switch, self._level: self._safe}
 
-    def _switch_on(self) -> None:
+    def _switch_on(self, stop: threading.Event) -> None:
         if self._output is not None and not self._instrument.read(self._output):
-            self._instrument.set(self._output, 1.0)
+            self._instrument.set(self._output, 1.0, stop=stop)
 
     def _is_dark(self, level: float) -> bool:
         return level in {self._safe, 0.0}

@@ -172,8 +172,21 @@ class VisaInstrument:
         """Raise `LimitViolation` if `value` cannot be set. Sends nothing."""
         self._dialogue.check(channel, value)
 
+    def until_made_safe(self) -> threading.Event:
+        """Give what is set when the instrument is next made safe.
+
+        Whoever needs several sets for one purpose takes it before the first and hands it to each,
+        so that none of them undoes a safe state that another thread asked for meanwhile.
+        """
+        return self._stop
+
     def set(
-        self, channel: str, value: float, *, before_step: Callable[[], None] | None = None
+        self,
+        channel: str,
+        value: float,
+        *,
+        before_step: Callable[[], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> float:
         """Set a channel and return what it reads back.
 
@@ -190,6 +203,8 @@ class VisaInstrument:
             In the channel's unit; 0 or 1 of a switch, the place of a choice's word.
         before_step
             Called before every step of a ramp; whatever it raises ends the ramp there.
+        stop
+            What `until_made_safe` gave; by default what it gives now.
 
         Raises
         ------
@@ -206,7 +221,7 @@ class VisaInstrument:
             It was made safe meanwhile.
         """
         self.check(channel, value)
-        stop = self._stop
+        stop = self._stop if stop is None else stop
         declared = self.channel(channel)
         if not isinstance(declared, NumberChannel):
             return self._dialogue.set_once(channel, value, stop)
@@ -241,11 +256,25 @@ class VisaInstrument:
         DeviceError
             Says which channels could not be verified: light may still be on.
         """
-        safe = self._safe_values() if targets is None else targets
-        if not safe:
-            return
         self._stop.set()
         self._stop = threading.Event()
+        self.go_dark(self._safe_values() if targets is None else targets)
+
+    def go_dark(self, safe: Mapping[str, float]) -> None:
+        """Do what `make_safe` does, and stop nothing that is on its way: a step to somewhere else.
+
+        Parameters
+        ----------
+        safe
+            Channel to safe value.
+
+        Raises
+        ------
+        DeviceError
+            Says which channels could not be verified: light may still be on.
+        """
+        if not safe:
+            return
         order = sorted(safe, key=lambda name: not isinstance(self.channel(name), SwitchChannel))
         failures: list[DeviceError] = []
         with self._session.operation(patience_s=self._longest_answer_s()) as deadline:

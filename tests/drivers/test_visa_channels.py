@@ -296,6 +296,23 @@ def test_random_faults_never_make_a_laser_jump_and_leave_it_dark(connect, server
 # ---- the way to dark
 
 
+@pytest.mark.parametrize("keys", [RAMP, {}], ids=["ramped", "at once"])
+def test_a_light_made_safe_while_it_starts_is_not_switched_on_after(connect, laser, mocker, keys):
+    light = VisaLight(connect(**keys), level="current_ma")
+    switch_on = VisaLight._switch_on
+
+    def make_safe_just_before(light, *arguments):
+        thread = threading.Thread(target=light.make_safe)
+        thread.start()
+        thread.join()
+        switch_on(light, *arguments)
+
+    mocker.patch.object(VisaLight, "_switch_on", make_safe_just_before)
+    with pytest.raises(Stopped, match=r"laser.*`OUTP 1` was to be sent"):
+        light.start(25.0)
+    assert (laser.is_on, laser.current_a) == (False, 0.0)
+
+
 def test_where_a_switch_stays_on_the_level_is_lowered_but_never_raised(connect, server, laser):
     instrument = connect(limits=[0, 100], safe=5)
     server.inject(Fault.IGNORED, on="OUTP 0", times=None)
