@@ -47,9 +47,11 @@ class LoadedMicroManager(Section):
     adapters: Path | None = None
 
 
-def _require_setting(value: object) -> object:
-    if isinstance(value, (bool, str)) or (isinstance(value, (int, float)) and isfinite(value)):
+def _require_setting(value: object) -> bool | float | str:
+    if isinstance(value, (bool, str)):
         return value
+    if isinstance(value, (int, float)) and isfinite(value):
+        return float(value)
     raise ValueError("a setting is a number, a word, or true or false")
 
 
