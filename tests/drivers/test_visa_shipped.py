@@ -197,6 +197,8 @@ def test_the_safe_state_is_reached_whatever_was_before(connect, name):
             assert instrument.read(channel) == 0.0
         elif isinstance(declared, NumberChannel) and declared.safe is not None:
             assert instrument.read(channel) == pytest.approx(declared.safe)
+        elif isinstance(declared, ChoiceChannel) and declared.safe is not None:
+            assert instrument.chosen(channel) == declared.safe
 
 
 @pytest.mark.parametrize("name", SIMULATED)
