@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 IDENTIFY_TIMEOUT_MS = 500
 
 
-def visa_resources(backend: str = "@py") -> Iterator[tuple[str, str]]:
-    """Yield (resource name, what it answers to `*IDN?` or why it did not)."""
+@dataclass(frozen=True, slots=True)
+class VisaResource:
+    """A VISA address, and what answered there.
+
+    Parameters
+    ----------
+    address
+        VISA resource name.
+    identity
+        Answer to `*IDN?`, or None.
+    problem
+        Why there was none.
+    """
+
+    address: str
+    identity: str | None
+    problem: str = ""
+
+
+def visa_resources(
+    backend: str = "@py", *, addresses: Sequence[str] = ()
+) -> Iterator[VisaResource]:
+    """Ask every VISA resource that announces itself, and `addresses`, which do not, who it is.
+
+    Only `*IDN?` is sent. Sockets never announce themselves.
+    """
     import pyvisa
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyvisa-py names every optional backend that is missing
         manager = pyvisa.ResourceManager(backend)
         try:
-            for resource in manager.list_resources("?*"):
-                yield resource, _identity(manager, resource)
+            for address in dict.fromkeys([*manager.list_resources("?*"), *addresses]):
+                yield _identified(manager, address)
         finally:
             manager.close()
 
@@ -38,22 +63,22 @@ def micromanager_adapters() -> Iterator[tuple[Path, list[str]]]:
         manager.close()
 
 
-def _identity(manager: object, resource: str) -> str:
+def _identified(manager: object, address: str) -> VisaResource:
     from pyvisa.errors import Error
 
     try:
         instrument = manager.open_resource(  # type: ignore[attr-defined]
-            resource,
+            address,
             timeout=IDENTIFY_TIMEOUT_MS,
             open_timeout=IDENTIFY_TIMEOUT_MS,
             read_termination="\n",  # sockets and serial lines mark the end of an answer only so
             write_termination="\n",
         )
     except (Error, OSError, ValueError) as error:  # ValueError: it has registers, no messages
-        return f"(cannot be opened: {error})"
+        return VisaResource(address, None, f"cannot be opened: {error}")
     try:
-        return instrument.query("*IDN?").strip()
+        return VisaResource(address, instrument.query("*IDN?").strip())
     except (Error, OSError, ValueError) as error:
-        return f"(no answer to *IDN?: {error})"
+        return VisaResource(address, None, f"no answer to *IDN?: {error}")
     finally:
         instrument.close()

@@ -30,12 +30,14 @@ class Fault(enum.Enum):
     GARBAGE = "bytes that are no text come instead of the answer"
     TEXT_FOR_NUMBER = "`OVLD` comes instead of the answer"
     NOT_A_NUMBER = "`NAN` comes instead of the answer"
+    OVER_RANGE = "`9.9E37`, SCPI's word for over range, comes instead of the answer"
     FLOOD = "100 kB without a newline come instead of the answer"
     CLOSED_MID_REPLY = "half of the answer comes, then the connection is closed"
     RESET = "the connection is reset"
     REFUSED = "the connection is reset and no new one accepted until `heal`"
     ACCEPTED_WITH_ERROR = "the command is not carried out and -222 waits in the error queue"
     IGNORED = "the command is not carried out and nothing says so"
+    ERROR_QUEUE_FULL = "the command is carried out and 16 errors wait, the last `Queue overflow`"
     ERROR_QUEUE_STUCK = "the error queue never runs empty (inject it on `SYST:ERR`)"
 
 
@@ -107,6 +109,8 @@ class FaultServer(LineServer):
             return Reply(late)
         if _ERROR_QUERY.fullmatch(line) and self._queued_errors:
             return Reply(late + self._queued_errors.pop(0).encode() + b"\n")
+        if fault is Fault.ERROR_QUEUE_FULL:
+            self._queued_errors[:] = [*['-113,"Undefined header"'] * 15, '-350,"Queue overflow"']
         answer = self.instrument.execute(line)
         reply = b"" if answer is None else answer.encode("ascii") + b"\n"
         if fault is Fault.REFUSED:
@@ -143,6 +147,8 @@ def _distorted(reply: bytes, fault: Fault | None, late: bytes) -> Reply:
             return Reply(late + b"OVLD\n")
         case Fault.NOT_A_NUMBER:
             return Reply(late + b"NAN\n")
+        case Fault.OVER_RANGE:
+            return Reply(late + b"9.9E37\n")
         case Fault.FLOOD:
             return Reply(late + b"7" * 100_000)
         case Fault.CLOSED_MID_REPLY:

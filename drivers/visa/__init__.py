@@ -1,21 +1,18 @@
 """VISA instruments that are declared in YAML and not programmed.
 
-`declaration` knows the file, `session` knows pyvisa and faults, `instrument` knows what setting a
-channel means, `devices` are the light and the meter that a bench uses. Nothing here imports pyvisa
-before an instrument opens.
+`declaration` and `channels` know the file, `session` knows pyvisa and faults, `dialogue` what is
+said to set a channel and verify it, `ramp` how a level is brought up slowly, `instrument` joins
+them, `devices` are the light and the meter that a bench uses. Nothing here imports pyvisa before
+an instrument opens.
 """
 
-from drivers.visa.declaration import (
-    DeclarationError,
-    InstrumentDeclaration,
-    NumberChannel,
-    SwitchChannel,
-    load_declaration,
-)
+from drivers.visa.channels import ChoiceChannel, NumberChannel, SwitchChannel
+from drivers.visa.declaration import DeclarationError, InstrumentDeclaration, load_declaration
 from drivers.visa.devices import VisaLight, VisaMeter
 from drivers.visa.instrument import VisaInstrument
 
 __all__ = [
+    "ChoiceChannel",
     "DeclarationError",
     "InstrumentDeclaration",
     "NumberChannel",

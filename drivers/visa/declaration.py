@@ -1,55 +1,45 @@
 """What a VISA instrument can do, as data: the YAML block that takes the place of a driver.
 
-The only module that knows how such a file is written. A declaration holds the instrument's own
-limits; a bench file can only narrow them.
+The only module that reads such a file and says in its words what is wrong with it; `channels` knows
+what a channel may be. A declaration holds the instrument's own limits; a bench file can only narrow
+them.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import string
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
-    Discriminator,
+    BeforeValidator,
     Field,
-    StrictFloat,
-    Tag,
     ValidationError,
     model_validator,
 )
 
 from drivers.errors import DeviceError
+from drivers.visa.channels import (
+    KINDS,
+    BitMask,
+    Channel,
+    ChoiceChannel,
+    Command,
+    Declared,
+    NumberChannel,
+    Positive,
+    Ready,
+    Slew,
+    SwitchChannel,
+)
 
 
 class DeclarationError(DeviceError):
     """An instrument's declaration cannot be used as it is written, or for what was asked of it."""
-
-
-def _require_command(text: str) -> str:
-    if not text.strip() or not text.isascii() or not text.isprintable():
-        raise ValueError("a command is one line of printable ASCII; terminations have own keys")
-    return text
-
-
-def _require_template(text: str) -> str:
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
-        if fields != ["value"]:
-            raise ValueError
-        text.format(value=0.5)
-    except (ValueError, IndexError, KeyError, TypeError):
-        raise ValueError(
-            "write the command with `{value}` once where the number goes, "
-            "'SOUR:POW {value:.6f}' say"
-        ) from None
-    return text
 
 
 def _require_selective_pattern(pattern: str) -> str:
@@ -70,88 +60,41 @@ def _require_termination(text: str) -> str:
     return text
 
 
-Command = Annotated[str, AfterValidator(_require_command)]
-Template = Annotated[str, AfterValidator(_require_command), AfterValidator(_require_template)]
 Termination = Annotated[str, AfterValidator(_require_termination)]
-Positive = Annotated[StrictFloat, Field(gt=0)]
 ChannelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class NumberChannel(_Declared):
-    """A number that is read, and set too where `set` is given.
+class ErrorQuery(Declared):
+    """How the instrument is asked what went wrong; `error_query: "SYST:ERR?"` is the usual way.
 
     Parameters
     ----------
-    get
-        The query; answered with one decimal number in `unit`.
-    unit
-        Unit of every number below, `mW` or `degC` say.
-    set
-        The command with `{value}` in it. A channel that can be set needs `limits` and `tolerance`.
-    limits
-        Lowest and highest value the instrument takes.
-    safe
-        Where the channel goes in the safe state; left as it is if not given.
-    tolerance
-        Greatest difference allowed between what was asked and what is read back.
+    query
+        Asked until it says that there is nothing more. Without the keys below the answer begins
+        with a number that is 0 when there is nothing: `0,"No error"`, or just `0`.
+    mask
+        Or the answer is a register, and these bits mean errors: 60 for `*ESR?` (IEEE 488.2,
+        11.5.1.1), which reading it clears.
+    empty
+        Or a regular expression that the answer contains when there is nothing, `NO ERROR` say.
     """
 
-    kind: Literal["number"] = "number"
-    get: Command
-    unit: Annotated[str, Field(min_length=1)]
-    set: Template | None = None
-    limits: tuple[StrictFloat, StrictFloat] | None = None
-    safe: StrictFloat | None = None
-    tolerance: Positive | None = None
+    query: Command
+    mask: BitMask | None = None
+    empty: Annotated[str, AfterValidator(_require_selective_pattern)] | None = None
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> NumberChannel:
-        if self.set is None:
-            extra = [
-                key for key in ("limits", "safe", "tolerance") if getattr(self, key) is not None
-            ]
-            if extra:
-                raise ValueError(f"`{extra[0]}` needs `set`; a channel without `set` is only read")
-            return self
-        if self.limits is None or self.tolerance is None:
-            raise ValueError("a channel with `set` needs `limits: [low, high]` and `tolerance`")
-        low, high = self.limits
-        if not low < high:
-            raise ValueError(f"`limits` are [low, high]; {low:g} is not below {high:g}")
-        if self.safe is not None and not low <= self.safe <= high:
-            raise ValueError(f"`safe` {self.safe:g} is outside `limits` [{low:g}, {high:g}]")
+    def _one_sign(self) -> ErrorQuery:
+        if self.mask is not None and self.empty is not None:
+            raise ValueError("give `mask` or `empty`, not both")
         return self
 
 
-class SwitchChannel(_Declared):
-    """Something that is on or off, read as 1.0 or 0.0; the safe state is off.
-
-    The keys are not `on` and `off` because YAML 1.1 reads those words as true and false.
-    """
-
-    kind: Literal["switch"]
-    get: Command
-    turn_on: Command
-    turn_off: Command
+def _usual_error_query(query: Any) -> Any:
+    return {"query": query} if isinstance(query, str) else query
 
 
-def _kind_of(channel: Any) -> str:
-    if isinstance(channel, dict):
-        return channel.get("kind", "number")
-    return getattr(channel, "kind", "number")  # a built channel, or garbage for pydantic to refuse
-
-
-Channel = Annotated[
-    Annotated[NumberChannel, Tag("number")] | Annotated[SwitchChannel, Tag("switch")],
-    Discriminator(_kind_of),
-]
-
-
-class InstrumentDeclaration(_Declared):
+class InstrumentDeclaration(Declared):
     """Everything `VisaInstrument` needs to know of a kind of instrument.
 
     Parameters
@@ -160,13 +103,14 @@ class InstrumentDeclaration(_Declared):
         Regular expression that the answer to `*IDN?` must contain. It must not match other
         answers: it also tells after a fault whether question and answer are in step again.
     channels
-        Name to `NumberChannel`, or to `SwitchChannel` with `kind: switch`.
+        Name to `NumberChannel`, to `SwitchChannel` with `kind: switch`, or to `ChoiceChannel` with
+        `kind: choice`.
     read_termination, write_termination
         What ends an answer and a command.
     timeout_ms
         How long one answer may take.
     error_query
-        Query of the instrument's error queue, answered `code,"text"` and code 0 when empty.
+        Query of the instrument's error queue, or an `ErrorQuery` where it is not SCPI's.
     """
 
     identify: Annotated[str, AfterValidator(_require_selective_pattern)]
@@ -174,7 +118,11 @@ class InstrumentDeclaration(_Declared):
     read_termination: Termination = "\n"
     write_termination: Termination = "\n"
     timeout_ms: Positive = 1000.0
-    error_query: Command | None = None
+    error_query: Annotated[ErrorQuery | None, BeforeValidator(_usual_error_query)] = None
+
+    def recognises(self, identity: str) -> bool:
+        """Whether an answer to `*IDN?` is one of this kind of instrument's."""
+        return re.search(self.identify, identity) is not None
 
 
 def load_declaration(path: str | Path) -> InstrumentDeclaration:
@@ -210,7 +158,7 @@ def _sentence(problem: Any) -> str:
     """One problem that pydantic found, in the words of whoever wrote the file."""
     # A tag of a union is a place to pydantic, and nowhere in the file.
     place = [str(part) for part in problem["loc"]]
-    if len(place) > 2 and place[0] == "channels" and place[2] in {"number", "switch"}:
+    if len(place) > 2 and place[0] == "channels" and place[2] in KINDS:
         del place[2]
     key = ".".join(part for part in place if part != "[key]") or "the file"
     shown = _shown(problem["input"])
@@ -227,7 +175,10 @@ def _sentence(problem: Any) -> str:
             )
             return f"`{key.rpartition('.')[0]}` has the key {shown}, which is no text; {remedy}"
         case "union_tag_invalid":
-            return f"`{key}.kind` is unknown; write `kind: switch`, or leave it out for a number"
+            return (
+                f"`{key}.kind` is unknown; write `kind: switch` or `kind: choice`, or leave it "
+                "out for a number"
+            )
         case "string_pattern_mismatch":
             return f"`{key}`: write channel names in small letters with the unit, power_mw say"
         case "value_error":
@@ -237,12 +188,21 @@ def _sentence(problem: Any) -> str:
 
 
 def _suggestion(place: list[str]) -> str:
-    models: list[type[BaseModel]] = (
-        [NumberChannel, SwitchChannel] if place[0] == "channels" else [InstrumentDeclaration]
-    )
-    known = [key for model in models for key in model.model_fields]
+    known = [key for model in _models_at(place) for key in model.model_fields]
     close = difflib.get_close_matches(place[-1], known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+    return (
+        f"did you mean `{close[0]}`?" if close else f"known are {', '.join(dict.fromkeys(known))}"
+    )
+
+
+def _models_at(place: list[str]) -> list[type[BaseModel]]:
+    """Models whose keys may stand at a place of the file."""
+    inner: dict[str, type[BaseModel]] = {"ready": Ready, "slew": Slew, "error_query": ErrorQuery}
+    if len(place) > 1 and place[-2] in inner:
+        return [inner[place[-2]]]
+    if place[0] == "channels":
+        return [NumberChannel, SwitchChannel, ChoiceChannel]
+    return [InstrumentDeclaration]
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 
 from drivers.devices import DeviceDescription
 from drivers.errors import DeviceTimeout, LimitViolation
-from drivers.visa.declaration import DeclarationError, NumberChannel, SwitchChannel
+from drivers.visa.channels import NumberChannel, SwitchChannel
+from drivers.visa.declaration import DeclarationError
 from drivers.visa.instrument import VisaInstrument
 
 _POLL_S = 0.01
@@ -17,7 +20,8 @@ class VisaLight:
 
     A level is where the light is *as seen from outside*: with the output off it reads back as the
     safe level, whatever level is stored in the instrument. Starting towards the safe level, or
-    towards zero, switches off.
+    towards zero, switches off, at once. A level with a `slew` is switched on at its safe level and
+    goes up from there.
 
     Parameters
     ----------
@@ -63,8 +67,9 @@ class VisaLight:
         self._level = level
         self._output = output
         self._unit = channel.unit
-        self._tolerance = channel.tolerance or 0.0
+        self._channel = channel
         self._safe = safe
+        self._before_step: Callable[[], None] | None = None
         self._limits = self._narrowed(channel.limits, limits)
         self._target: float | None = None
 
@@ -106,28 +111,43 @@ class VisaLight:
             )
         self._instrument.check(self._level, target)
 
+    def guard_ramps(self, check: Callable[[], None]) -> None:
+        """Call `check` before every step of a ramp from now on; what it raises ends the ramp.
+
+        A bench checks its interlocks in it.
+        """
+        self._before_step = check
+
     def start(self, target: float) -> None:
         """Check, bring the level to `target` and verify it, and only then switch the output on.
+
+        A level with a `slew` comes last: the output goes on at the safe level, and this returns
+        when the ramp has ended.
 
         When this raises, the light may be in any state: make it safe.
         """
         self.check(target)
         self._target = None  # what a failed start leaves behind is no target to wait for
+        stop = self._instrument.until_made_safe()
         if self._is_dark(target):
-            self._go_dark()
+            self._instrument.make_safe(self._dark())
+        elif self._channel.slew is None:
+            self._instrument.set(self._level, target, stop=stop)
+            self._switch_on(stop)
         else:
-            self._instrument.set(self._level, target)
             if self._output is not None and not self._instrument.read(self._output):
-                self._instrument.set(self._output, 1.0)
+                self._instrument.go_dark(self._dark())
+                self._switch_on(stop)
+            self._instrument.set(self._level, target, before_step=self._before_step, stop=stop)
         self._target = target
 
     def wait(self, *, timeout_s: float) -> None:
         """Return when level and output read back as started; `DeviceTimeout` after `timeout_s`."""
         if self._target is None:
             return
-        wanted = self._safe if self._is_dark(self._target) else self._target
+        wanted = self._channel.nearest(self._safe if self._is_dark(self._target) else self._target)
         deadline_s = time.monotonic() + timeout_s
-        while abs((got := self.read_back()) - wanted) > self._tolerance:
+        while abs((got := self.read_back()) - wanted) > self._channel.agreement:
             if time.monotonic() >= deadline_s:
                 raise DeviceTimeout(
                     f"{self._instrument}: `{self._level}` {wanted:g} {self._unit} asked, {got:g} "
@@ -150,16 +170,20 @@ class VisaLight:
     def make_safe(self) -> None:
         """Output off, then level to safe, then verify; `DeviceError` says if it may still be on."""
         self._target = None
-        self._go_dark()
+        self._instrument.make_safe(self._dark())
 
     def close(self) -> None:
         """Make safe. Idempotent; the instrument's session is closed by whoever opened it."""
         if not self._instrument.is_closed:
             self.make_safe()
 
-    def _go_dark(self) -> None:
-        dark = {} if self._output is None else {self._output: 0.0}
-        self._instrument.make_safe({**dark, self._level: self._safe})
+    def _dark(self) -> dict[str, float]:
+        switch = {} if self._output is None else {self._output: 0.0}
+        return {**switch, self._level: self._safe}
+
+    def _switch_on(self, stop: threading.Event) -> None:
+        if self._output is not None and not self._instrument.read(self._output):
+            self._instrument.set(self._output, 1.0, stop=stop)
 
     def _is_dark(self, level: float) -> bool:
         return level in {self._safe, 0.0}
@@ -193,7 +217,8 @@ class VisaMeter:
         declared = instrument.channel(channel)
         if not isinstance(declared, NumberChannel):
             raise DeclarationError(
-                f"{instrument}: `{channel}` asked as a meter, but it is a switch; name a number"
+                f"{instrument}: `{channel}` asked as a meter, but it is a {declared.kind}; name a "
+                "number"
             )
         self._instrument = instrument
         self._channel = channel

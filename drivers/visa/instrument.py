@@ -1,8 +1,9 @@
 """A declared instrument: channels that are read and set, and never believed without reading back.
 
 Knows what a set means: limits before anything is sent, one command and never a second, the error
-queue, the read-back. And the way to darkness, which is the exception to all of it: light off is
-sent first, unasked and if need be twice, because it does no harm to send it again.
+queue, the read-back; where a level has a slew, all of it once a step. And the way to darkness,
+which is the exception to all of it: light off is sent first, unasked and if need be twice, because
+it does no harm to send it again; it stops every ramp and takes none.
 """
 
 from __future__ import annotations
@@ -10,26 +11,18 @@ from __future__ import annotations
 import atexit
 import difflib
 import logging
-import math
-import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from drivers.devices import DeviceDescription
-from drivers.errors import DeviceError, InstrumentReported, LimitViolation, ProtocolError
-from drivers.visa.declaration import (
-    DeclarationError,
-    InstrumentDeclaration,
-    NumberChannel,
-    SwitchChannel,
-)
+from drivers.errors import DeviceError, LimitViolation
+from drivers.visa.channels import ChoiceChannel, NumberChannel, SwitchChannel
+from drivers.visa.declaration import DeclarationError, InstrumentDeclaration
+from drivers.visa.dialogue import Dialogue
+from drivers.visa.ramp import climb
 from drivers.visa.session import Deadline, VisaSession
-
-_MOST_ERRORS = 16  # a queue that does not run empty after as many is stuck
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_SCPI_INFINITY = 9.9e37  # SCPI-99 volume 1, 7.2.1.4 and 7.2.1.5: 9.9E37 is INF and 9.91E37 is NAN
-_SWITCH_ANSWERS = {"1": 1.0, "ON": 1.0, "+1": 1.0, "0": 0.0, "OFF": 0.0, "+0": 0.0}
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +30,9 @@ _log = logging.getLogger(__name__)
 class VisaInstrument:
     """An instrument on a VISA address, as its declaration describes it.
 
-    Every operation ends within the declared timeout + 0.5 s, whatever the instrument does. It may
-    be shared by threads; each operation holds the session to its end.
+    Every operation ends within the declared timeout + 0.5 s, whatever the instrument does; a set of
+    a channel with `ready` or `slew` takes what these allow besides. It may be shared by threads;
+    each operation holds the session to its end, a ramp each of its steps.
 
     Use `VisaInstrument.open`. Whoever opens it closes it; `VisaLight` and `VisaMeter` only use it.
     An instrument that is still open when the interpreter exits is made safe and closed.
@@ -47,7 +41,10 @@ class VisaInstrument:
     def __init__(self, session: VisaSession, declaration: InstrumentDeclaration) -> None:
         self.declaration = declaration
         self._session = session
+        self._dialogue = Dialogue(session, declaration)
         self._is_closed = False
+        self._stop = threading.Event()
+        """Set, and replaced, when the instrument is made safe: whatever is on its way gives up."""
         atexit.register(self.close)
 
     @classmethod
@@ -126,16 +123,9 @@ class VisaInstrument:
     ) -> None:
         self.close()
 
-    def channel(self, name: str) -> NumberChannel | SwitchChannel:
+    def channel(self, name: str) -> NumberChannel | SwitchChannel | ChoiceChannel:
         """Give the declared channel; raise `DeclarationError` if there is none."""
-        known = self.declaration.channels
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else "add it to the declaration"
-            raise DeclarationError(
-                f"{self}: channel `{name}` asked, {', '.join(known)} declared; {hint}"
-            )
-        return known[name]
+        return self._dialogue.channel(name)
 
     def describe(self) -> DeviceDescription:
         """Identity, asked anew, and the declared limits."""
@@ -155,37 +145,66 @@ class VisaInstrument:
         )
 
     def read(self, channel: str) -> float:
-        """Value of a channel in its unit; a switch reads 1.0 or 0.0. Never NaN or infinite."""
+        """Value of a channel in its unit, never NaN or infinite.
+
+        A switch reads 1.0 or 0.0, a choice the place of its word from 0; `chosen` gives the word.
+        """
         self.channel(channel)
         with self._session.operation() as deadline:
-            return self._read(channel, deadline)
+            return self._dialogue.read(channel, deadline)
+
+    def chosen(self, channel: str) -> str:
+        """Word that a choice channel reads back."""
+        return self._choice(channel).words[int(self.read(channel))]
+
+    def choose(self, channel: str, word: str) -> str:
+        """Set a choice channel to a word, as `set` does, and return the word it reads back."""
+        choice = self._choice(channel)
+        if word not in choice.values:
+            close = difflib.get_close_matches(word, choice.words, n=1)
+            raise LimitViolation(
+                f"{self}: `{channel}` {word!r} asked, {', '.join(choice.words)} declared"
+                + (f"; did you mean `{close[0]}`?" if close else "")
+            )
+        return choice.words[int(self.set(channel, choice.words.index(word)))]
 
     def check(self, channel: str, value: float) -> None:
         """Raise `LimitViolation` if `value` cannot be set. Sends nothing."""
-        declared = self.channel(channel)
-        if isinstance(declared, SwitchChannel):
-            if value not in {0.0, 1.0}:
-                raise LimitViolation(
-                    f"{self}: `{channel}` {value!r} asked, 0 (off) or 1 (on) allowed"
-                )
-            return
-        if declared.limits is None:
-            raise DeclarationError(
-                f"{self}: `{channel}` {value!r} asked, but it is only read; "
-                "declare `set`, `limits` and `tolerance` if the instrument can set it"
-            )
-        low, high = declared.limits
-        if not (math.isfinite(value) and low <= value <= high):
-            raise LimitViolation(
-                f"{self}: `{channel}` {value:g} {declared.unit} asked, {low:g} to {high:g} "
-                f"{declared.unit} allowed; narrow the bounds in the bench file"
-            )
+        self._dialogue.check(channel, value)
 
-    def set(self, channel: str, value: float) -> float:
+    def until_made_safe(self) -> threading.Event:
+        """Give what is set when the instrument is next made safe.
+
+        Whoever needs several sets for one purpose takes it before the first and hands it to each,
+        so that none of them undoes a safe state that another thread asked for meanwhile.
+        """
+        return self._stop
+
+    def set(
+        self,
+        channel: str,
+        value: float,
+        *,
+        before_step: Callable[[], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> float:
         """Set a channel and return what it reads back.
 
-        The command is sent once. If it or an answer is lost on the way, the read-back over a new
-        connection decides whether it arrived.
+        The command is sent once, with the multiple of the channel's `step` nearest to `value`. If
+        it or an answer is lost on the way, the read-back over a new connection decides whether it
+        arrived. A channel with `slew` goes there in steps, each of them a set like any other, from
+        where it reads back; between them the session is free.
+
+        Parameters
+        ----------
+        channel
+            Name of a channel that can be set.
+        value
+            In the channel's unit; 0 or 1 of a switch, the place of a choice's word.
+        before_step
+            Called before every step of a ramp; whatever it raises ends the ramp there.
+        stop
+            What `until_made_safe` gave; by default what it gives now.
 
         Raises
         ------
@@ -196,18 +215,36 @@ class VisaInstrument:
         ProtocolError
             The read-back differs by more than the tolerance.
         ConnectionLost, DeviceTimeout
-            It could not be read back: the state is unknown, make the bench safe.
+            It could not be read back, or was not ready in time: the state is unknown, make the
+            bench safe.
+        DeviceError
+            It was made safe meanwhile.
         """
         self.check(channel, value)
-        with self._session.operation() as deadline:
-            for error in self._drain_errors(deadline):  # not of our making: no blame on this set
-                _log.warning("%s: had %s in its error queue", self, error)
-            return self._set_once(channel, value, deadline)
+        stop = self._stop if stop is None else stop
+        declared = self.channel(channel)
+        if not isinstance(declared, NumberChannel):
+            return self._dialogue.set_once(channel, value, stop)
+        value = declared.nearest(value)
+        if declared.slew is None:
+            return self._dialogue.set_once(channel, value, stop)
+        return climb(
+            declared,
+            value,
+            start=self.read(channel),
+            set_level=lambda level: self._dialogue.set_once(channel, level, stop),
+            before_step=before_step,
+            stop=stop,
+            what=f"{self}: `{channel}`",
+        )
 
     def make_safe(self, targets: Mapping[str, float] | None = None) -> None:
         """Switch off, bring levels to their safe values, and verify by reading back.
 
-        All commands go out before the first question, so a deaf instrument may still obey.
+        What can only darken goes out before the first question, so a deaf instrument may still
+        obey. A level whose safe value is not the one nearest to zero waits until the switches are
+        verified off: where one stays on, it is lowered but never raised. No ramp is taken, and one
+        that is under way in another thread stops.
 
         Parameters
         ----------
@@ -219,20 +256,38 @@ class VisaInstrument:
         DeviceError
             Says which channels could not be verified: light may still be on.
         """
-        safe = self._safe_values() if targets is None else targets
+        self._stop.set()
+        self._stop = threading.Event()
+        self.go_dark(self._safe_values() if targets is None else targets)
+
+    def go_dark(self, safe: Mapping[str, float]) -> None:
+        """Do what `make_safe` does, and stop nothing that is on its way: a step to somewhere else.
+
+        Parameters
+        ----------
+        safe
+            Channel to safe value.
+
+        Raises
+        ------
+        DeviceError
+            Says which channels could not be verified: light may still be on.
+        """
         if not safe:
             return
-        order = sorted(safe, key=lambda name: isinstance(self.channel(name), NumberChannel))
+        order = sorted(safe, key=lambda name: not isinstance(self.channel(name), SwitchChannel))
         failures: list[DeviceError] = []
-        with self._session.operation() as deadline:
+        with self._session.operation(patience_s=self._longest_answer_s()) as deadline:
             for channel in order:
+                if not self._only_darkens(channel, safe[channel]):
+                    continue
                 try:
-                    self._session.send(self._command(channel, safe[channel]))
+                    self._session.send(self._dialogue.command(channel, safe[channel]))
                 except DeviceError as error:
                     _log.warning("%s; reconnecting to make it safe", error)
             for channel in order:
                 try:
-                    self._verify_safe(channel, safe[channel], deadline)
+                    self._verify_safe(channel, safe[channel], deadline, may_raise=not failures)
                 except DeviceError as error:
                     failures.append(error)
         if failures:
@@ -258,108 +313,53 @@ class VisaInstrument:
         for name, channel in self.declaration.channels.items():
             if isinstance(channel, SwitchChannel):
                 values[name] = 0.0
+            elif isinstance(channel, ChoiceChannel):
+                if channel.safe is not None:
+                    values[name] = float(channel.words.index(channel.safe))
             elif channel.safe is not None:
                 values[name] = channel.safe
         return values
 
-    def _verify_safe(self, channel: str, value: float, deadline: Deadline) -> None:
-        """Read back; if the blind command did not arrive, send it once more over a clean line."""
-        if self._agrees(channel, value, self._read(channel, deadline)):
+    def _only_darkens(self, channel: str, value: float) -> bool:
+        """Whether no level the channel can be at is nearer to zero than `value`."""
+        declared = self.channel(channel)
+        if not isinstance(declared, NumberChannel) or declared.limits is None:
+            return True
+        low, high = declared.limits
+        return abs(value) <= abs(min(max(0.0, low), high))
+
+    def _longest_answer_s(self) -> float:
+        """How long another thread may hold the session for one answer."""
+        within_ms = [
+            channel.ready.within_ms
+            for channel in self.declaration.channels.values()
+            if channel.ready is not None
+        ]
+        return max([self.declaration.timeout_ms, *within_ms]) / 1000
+
+    def _verify_safe(
+        self, channel: str, value: float, deadline: Deadline, *, may_raise: bool
+    ) -> None:
+        """Read back; if the blind command did not arrive, send it (again) over a clean line."""
+        got = self._dialogue.read(channel, deadline)
+        if self._dialogue.agrees(channel, value, got):
             return
+        if abs(got) < abs(value) and not may_raise:
+            return  # darker than asked, and light may leave: it stays so
         self._session.make_clean(deadline)
-        self._session.send(self._command(channel, value))
-        self._require_agreement(channel, value, self._read(channel, deadline))
+        self._session.send(self._dialogue.command(channel, value))
+        self._dialogue.require_agreement(channel, value, self._dialogue.read(channel, deadline))
 
-    def _set_once(self, channel: str, value: float, deadline: Deadline) -> float:
-        command = self._command(channel, value)
-        self._session.make_clean(deadline)  # a failure here is before the command, hence harmless
-        lost: DeviceError | None = None
-        try:
-            self._session.send(command)
-        except DeviceError as error:
-            _log.warning("%s; reading back whether it arrived", error)
-            lost = error
-        try:
-            reported = self._drain_errors(deadline)
-            got = self._read(channel, deadline)
-        except DeviceError as error:
-            raise type(error)(
-                f"{self}: `{command}` was sent and could not be verified, so the state of "
-                f"`{channel}` is unknown; make the bench safe before going on. {error}"
-            ) from error
-        if reported:
-            raise InstrumentReported(
-                f"{self}: `{command}` sent, {'; '.join(reported)} reported, `{channel}` reads back "
-                f"{got:g}; look the number up in its manual"
+    def _choice(self, channel: str) -> ChoiceChannel:
+        declared = self.channel(channel)
+        if not isinstance(declared, ChoiceChannel):
+            raise DeclarationError(
+                f"{self}: `{channel}` asked by a word, but it is a {declared.kind}; name a channel "
+                "of `kind: choice`"
             )
-        if lost is not None and not self._agrees(channel, value, got):
-            raise type(lost)(
-                f"{self}: `{command}` was lost on its way, and `{channel}` still reads {got:g}; "
-                f"set it again once the connection holds. {lost}"
-            ) from lost
-        self._require_agreement(channel, value, got)
-        return got
-
-    def _command(self, channel: str, value: float) -> str:
-        declared = self.channel(channel)
-        if isinstance(declared, SwitchChannel):
-            return declared.turn_on if value else declared.turn_off
-        self.check(channel, value)
-        return (declared.set or "").format(value=value)
-
-    def _read(self, channel: str, deadline: Deadline) -> float:
-        declared = self.channel(channel)
-        parse = _parse_switch if isinstance(declared, SwitchChannel) else _parse_number
-        return self._session.query(declared.get, parse, deadline)
-
-    def _agrees(self, channel: str, asked: float, got: float) -> bool:
-        declared = self.channel(channel)
-        if isinstance(declared, SwitchChannel):
-            return got == asked
-        return abs(got - asked) <= (declared.tolerance or 0.0)
-
-    def _require_agreement(self, channel: str, asked: float, got: float) -> None:
-        if not self._agrees(channel, asked, got):
-            raise ProtocolError(
-                f"{self}: `{channel}` {asked:g} asked, {got:g} read back; look for an interlock or "
-                "a local lock on the instrument, or widen `tolerance` in its declaration"
-            )
-
-    def _drain_errors(self, deadline: Deadline) -> list[str]:
-        """Empty the error queue and return what was in it."""
-        query = self.declaration.error_query
-        errors: list[str] = []
-        while query is not None and len(errors) < _MOST_ERRORS:
-            error = self._session.query(query, _parse_error, deadline)
-            if error is None:
-                break
-            errors.append(error)
-        return errors
+        return declared
 
     def _parse_identity(self, answer: str) -> str:
-        if not re.search(self.declaration.identify, answer):
+        if not self.declaration.recognises(answer):
             raise ValueError(f"{answer!r}, which does not match {self.declaration.identify!r},")
         return answer
-
-
-def _parse_number(answer: str) -> float:
-    if not _NUMBER.fullmatch(answer):
-        raise ValueError(f"{answer!r}, which is not a number,")
-    value = float(answer)
-    if abs(value) >= _SCPI_INFINITY:  # infinity too
-        raise ValueError(f"{answer!r}, which is how SCPI says overload or not a number,")
-    return value
-
-
-def _parse_switch(answer: str) -> float:
-    if answer.upper() not in _SWITCH_ANSWERS:
-        raise ValueError(f"{answer!r}, which is neither 1 or ON nor 0 or OFF,")
-    return _SWITCH_ANSWERS[answer.upper()]
-
-
-def _parse_error(answer: str) -> str | None:
-    """Entry of the error queue, or None when it is empty."""
-    code = re.match(r"[+-]?\d+", answer)
-    if code is None:
-        raise ValueError(f"{answer!r}, which does not begin with an error number,")
-    return None if int(code[0]) == 0 else answer

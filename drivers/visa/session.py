@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from drivers.errors import ConnectionLost, DeviceError, DeviceTimeout, ProtocolError
+from drivers.visa.managers import managers
 
 if TYPE_CHECKING:
-    from pyvisa import ResourceManager
     from pyvisa.resources import MessageBasedResource
 
 ParsedT = TypeVar("ParsedT")
@@ -53,6 +53,13 @@ class Deadline:
     """When an operation must have ended, on the monotonic clock."""
 
     at_s: float
+    answer_s: float
+    """How long one answer may take until then."""
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Return a deadline that many seconds from now, any answer until then in time."""
+        return cls(time.monotonic() + seconds, seconds)
 
     def remaining_s(self) -> float:
         """Time left, never below zero."""
@@ -101,7 +108,7 @@ class VisaSession:
         self._is_dirty = True
         self._is_closed = False
         try:
-            self._manager = _managers.acquire(backend)
+            self._manager = managers.acquire(backend)
         except (OSError, ValueError) as error:  # what pyvisa raises for a backend it cannot find
             raise ConnectionLost(
                 f"{self}: VISA backend {backend!r} cannot be used ({error}); "
@@ -118,17 +125,31 @@ class VisaSession:
         return f"{self.name} ({self.address})"
 
     @contextlib.contextmanager
-    def operation(self) -> Iterator[Deadline]:
-        """Hold the session for one operation, all of which ends within timeout + `GRACE_S`."""
-        bound_s = self.timeout_s + GRACE_S
-        if not self._lock.acquire(timeout=bound_s):
+    def operation(
+        self, *, answer_s: float | None = None, patience_s: float = 0.0
+    ) -> Iterator[Deadline]:
+        """Hold the session for one operation, all of which ends within timeout + `GRACE_S`.
+
+        Inside another operation of the same thread it only counts the time anew.
+
+        Parameters
+        ----------
+        answer_s
+            How long one answer may take, where that is not the timeout.
+        patience_s
+            How long to wait for another thread to let go of the session, where that is more.
+        """
+        answer_s = self.timeout_s if answer_s is None else answer_s
+        bound_s = answer_s + GRACE_S
+        patience_s = max(bound_s, patience_s + GRACE_S)
+        if not self._lock.acquire(timeout=patience_s):
             raise DeviceTimeout(
-                f"{self}: busy with another thread for {bound_s:.2g} s; let one thread own it"
+                f"{self}: busy with another thread for {patience_s:.2g} s; let one thread own it"
             )
         try:
             if self._is_closed:
                 raise ConnectionLost(f"{self}: was closed; open it again")
-            yield Deadline(time.monotonic() + bound_s)
+            yield Deadline(time.monotonic() + bound_s, answer_s)
         finally:
             self._lock.release()
 
@@ -188,7 +209,7 @@ class VisaSession:
             if not self._is_closed:
                 self._is_closed = True
                 self._hang_up()
-                _managers.release(self._backend)
+                managers.release(self._backend)
         finally:
             if is_mine:
                 self._lock.release()
@@ -200,7 +221,7 @@ class VisaSession:
         self._is_dirty = True
         with self._translated(f"`{question}`"):
             self._speak(question)
-            parsed = parse(self._hear(min(self.timeout_s, deadline.remaining_s())))
+            parsed = parse(self._hear(min(deadline.answer_s, deadline.remaining_s())))
         self._is_dirty = False
         return parsed
 
@@ -360,43 +381,3 @@ def _socket_under(resource: MessageBasedResource) -> tuple[Any, socket.socket | 
 def _shown(text: str) -> str:
     """Answer as it may stand in a message."""
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
-class _ResourceManagers:
-    """One pyvisa ResourceManager a backend, closed with its last session.
-
-    pyvisa itself keeps one a process, whoever asks for it, and closing it closes everybody's
-    resources. So it is closed only if it was made here and nobody else has anything open.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users: dict[str, int] = {}
-        self._managers: dict[str, ResourceManager] = {}
-        self._is_ours: dict[str, bool] = {}
-
-    def acquire(self, backend: str) -> ResourceManager:
-        """Give the backend's manager and count its user."""
-        import pyvisa  # device libraries are imported when a device opens
-        from pyvisa.highlevel import open_visa_library
-
-        with self._lock:
-            if not self._users.get(backend):
-                library = open_visa_library(backend)
-                self._is_ours[backend] = library.resource_manager is None
-                self._managers[backend] = pyvisa.ResourceManager(library)
-            self._users[backend] = self._users.get(backend, 0) + 1
-            return self._managers[backend]
-
-    def release(self, backend: str) -> None:
-        """Take back what `acquire` gave."""
-        with self._lock:
-            self._users[backend] -= 1
-            if self._users[backend]:
-                return
-            manager = self._managers.pop(backend)
-            if self._is_ours.pop(backend) and not manager.list_opened_resources():
-                manager.close()
-
-
-_managers = _ResourceManagers()  # a process has one VISA library, so one count of its users

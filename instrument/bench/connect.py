@@ -17,7 +17,13 @@ from drivers import Device, LimitViolation
 from instrument.bench.bench import Bench
 from instrument.bench.driven import driven_roles, open_lamps, open_others
 from instrument.bench.guardian import Guardian
-from instrument.bench.instruments import open_instruments, open_lights, start_guardian
+from instrument.bench.instruments import (
+    guard_ramps,
+    open_instruments,
+    open_lights,
+    set_channels,
+    start_guardian,
+)
 from instrument.bench.interlock_meters import open_interlocks
 from instrument.bench.interlocks import Interlock
 from instrument.bench.micromanager import open_core_roles, open_micromanager, open_virtual
@@ -54,6 +60,7 @@ def connect(config: Config) -> Bench:
         driven = open_lamps(config, undo)
         manager = open_micromanager(config, virtual, undo)
         driven |= open_others(config, undo)
+        set_channels(config, instruments)  # lights are dark: it may be what a level means
         devices |= driven_roles(config, driven)
         if manager is not None:
             devices |= open_core_roles(config, manager)
@@ -87,6 +94,7 @@ def _build(
     except LimitViolation as error:
         raise ConnectError([f"`bench.roles`: {error}"]) from error
     check_reachable(bench)
+    guard_ramps(bench.lighting)
     kept.enter_context(undo.pop_all())
     return bench
 

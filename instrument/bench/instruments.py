@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 from drivers import Device
 from drivers.visa import VisaInstrument, VisaLight, load_declaration
 from instrument.bench.guardian import GuardedLight, Guardian
+from instrument.bench.lighting import Lighting
 from instrument.bench.opening import all_or_every_failure
 from instrument.bench.safety import UnsafeBench, make_all_safe
+from instrument.bench.visa_settings import setters
 from instrument.config import Config, LightRole, VisaConfig
 
 if TYPE_CHECKING:
@@ -74,6 +77,18 @@ def open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[
     if unsafe:
         raise UnsafeBench(unsafe)
     return lights
+
+
+def set_channels(config: Config, instruments: dict[str, VisaInstrument]) -> None:
+    """Set the channels that the file sets once; raises `ConnectError`, a line a failure."""
+    all_or_every_failure(setters(config, instruments))
+
+
+def guard_ramps(lighting: Lighting) -> None:
+    """Have the lighting asked before every step of a ramp that an instrument's channel makes."""
+    for role, light in lighting.lights.items():
+        if isinstance(light, VisaLight):
+            light.guard_ramps(functools.partial(lighting.on_the_way, role))
 
 
 def start_guardian(config: Config, undo: ExitStack) -> Guardian | None:

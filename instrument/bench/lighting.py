@@ -142,6 +142,20 @@ class Lighting:
                 if target is not level:
                     time.sleep(pause)  # the pace of the ramp, which the instrument does not know
 
+    def on_the_way(self, role: str) -> None:
+        """Let a ramp that a light's own driver makes take its next step.
+
+        Raises
+        ------
+        InterlockTripped, WatchdogTripped
+            It must not: an interlock is open, or the lights were put out.
+        """
+        self.raise_if_put_out()
+        self._interlocks.check()
+        if self._watchdog is not None:
+            what = f"a step of the ramp of {self.lights[role].name} (role {role})"
+            self._watchdog.report("loop", what, need_s=LIGHT_TIMEOUT_S)
+
     @contextmanager
     def expecting(self, what: str, *, need_s: float = 0.0) -> Iterator[None]:
         """Tell the watchdog what is done in the block and how long it is known to need.
@@ -172,8 +186,11 @@ class Lighting:
         if self._put_out_by is None:
             self._put_out_by = reason
         # An order under way ends first, or it would come after the darkness; a hung one does not
-        # end, and is not waited for.
-        is_mine = self._orders.acquire(timeout=self._patience_s)
+        # end, and is not waited for. It may be a ramp, which the first darkness stops at once.
+        is_mine = self._orders.acquire(blocking=False)
+        if not is_mine:
+            make_all_safe(list(self.lights.items()))
+            is_mine = self._orders.acquire(timeout=self._patience_s)
         try:
             make_all_safe(list(self.lights.items()))
         finally:

@@ -26,6 +26,7 @@ from instrument.config._design_file import (
 )
 from instrument.config._load import (
     ConfigError,
+    find_declarations,
     find_shipped,
     load_config,
     parse_config,
@@ -121,6 +122,7 @@ __all__ = [
     "VisaConfig",
     "XYStageRole",
     "ZernikeParameter",
+    "find_declarations",
     "find_shipped",
     "load_config",
     "load_design_config",

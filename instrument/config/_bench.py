@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import Discriminator, Field, PlainValidator, Tag, create_model, model_validator
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
 from instrument.config._modulator import SlmRole
@@ -48,16 +48,31 @@ class LoadedMicroManager(Section):
     adapters: Path | None = None
 
 
+def _require_setting(value: object) -> bool | float | str:
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    raise ValueError("a setting is a number, a word, or true or false")
+
+
+Setting = Annotated[bool | float | str, PlainValidator(_require_setting)]
+"""What a channel of an instrument is set to."""
+
+
 class VisaConfig(Section):
     """One VISA instrument: which declaration describes it and where it listens.
 
     `address` is a VISA resource name, or `virtual` for the virtual bench's own instrument of this
-    name.
+    name. `settings` are channels that are set once, in their order, when the bench connects and
+    its lights are dark: a number, a word of a choice, or true or false of a switch that is no
+    light's.
     """
 
     declaration: str
     address: str
     backend: str = "@py"
+    settings: dict[str, Setting] = Field(default_factory=dict)
 
 
 class Slew(Section):

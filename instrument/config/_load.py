@@ -35,6 +35,7 @@ KIND_OF_KEY = {
 KIND_OF_PARAMETER_KEY = {"basis": "slm", "choices": "selector"}
 """Kinds that the parameter of a role says, where the role itself does not."""
 _PACKAGE = Path(__file__).resolve().parents[1]
+_SHIPPED = (_PACKAGE / "shipped_configs", _PACKAGE.parent / "configs")
 
 
 class ConfigError(Exception):
@@ -102,9 +103,20 @@ def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config
     return _with_absolute_paths(config, folder)
 
 
+def find_declarations(folder: Path) -> dict[str, Path]:
+    """Name to path of the instrument declarations that a bench file in `folder` may name.
+
+    Shipped ones, and `instruments/NAME.yaml` beside the bench file, which win.
+    """
+    found: dict[str, Path] = {}
+    for place in (*reversed(_SHIPPED), folder):
+        found |= {path.stem: path for path in sorted((place / "instruments").glob("*.yaml"))}
+    return found
+
+
 def find_shipped(name: str) -> Path | None:
     """Path of a file under `configs/`, in a checkout or in an installed wheel, or None."""
-    for folder in (_PACKAGE / "shipped_configs", _PACKAGE.parent / "configs"):
+    for folder in _SHIPPED:
         for found in (folder / name, folder / "designs" / name):
             if found.is_file():
                 return found

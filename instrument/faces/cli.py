@@ -20,7 +20,12 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from instrument.config import Config, ConfigError, load_config, load_design_config
+from instrument.config import (
+    Config,
+    ConfigError,
+    load_config,
+    load_design_config,
+)
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -222,27 +227,21 @@ def calibrate(
 
 
 @app.command()
-def devices() -> None:
-    """List VISA resources with their identity, Micro-Manager device adapters, and drivers."""
+def devices(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Option("--address", help="Ask this VISA address too: sockets stay silent."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="VISA library, in pyvisa's words.")
+    ] = "@py",
+) -> None:
+    """List VISA instruments with declaration and limits, device adapters, and drivers."""
     with _exit_codes():
-        from drivers.discovery import micromanager_adapters, visa_resources
-        from drivers.registry import GROUP, what_they_take
+        from instrument.faces.listing import listed
 
-        typer.echo("VISA resources (backend @py):")
-        found = list(visa_resources())
-        for resource, identity in found:
-            typer.echo(f"  {resource}  {identity}")
-        if not found:
-            typer.echo("  none (sockets do not announce themselves: name them in the bench file)")
-        typer.echo("Micro-Manager device adapters:")
-        for folder, adapters in micromanager_adapters():
-            typer.echo(f"  {folder}: {', '.join(adapters)}")
-        typer.echo(f"Drivers of other packages (entry points {GROUP!r}):")
-        drivers = list(what_they_take())
-        for driver, options in drivers:
-            typer.echo(f"  {driver.name}  {driver.package}  {options}")
-        if not drivers:
-            typer.echo("  none")
+        for line in listed(addresses or [], backend):
+            typer.echo(line)
 
 
 @app.command()
@@ -331,13 +330,16 @@ def _say(text: str, *, style: str = "yellow") -> None:
 
 def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> None:
     from instrument.faces.report import write_report
+    from instrument.faces.summary import summary, summary_lines
 
     report_file = write_report(ledger.run_dir)
     self_checks = ledger.meta().get("self_checks", [])
     if as_json:
-        typer.echo(json.dumps(_summary(result, self_checks), allow_nan=False))
+        typer.echo(json.dumps(summary(result, self_checks), allow_nan=False))
     elif not quiet:
-        _print_summary(result, report_file)
+        for line in summary_lines(result):
+            Console().print(line, highlight=False)
+        Console().print(f"report: {report_file}", highlight=False, soft_wrap=True)
     _say_alarms(self_checks)
     if result.unsafe:
         raise typer.Exit(UNSAFE)
@@ -347,50 +349,6 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
     if result.status == "failed":
         _say(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", style="red")
         raise typer.Exit(FAILED)
-
-
-def _summary(result: RunResult, self_checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    outcome = result.outcome
-    best = None
-    if outcome is not None and outcome.best_design is not None:
-        best = {
-            "design": {k: list(v) for k, v in outcome.best_design.values.items()},
-            "trial": outcome.best_trial,
-            "bits_per_pixel": outcome.best_bits_per_pixel,
-            "standard_error": outcome.standard_error,
-        }
-    summary: dict[str, Any] = {
-        "run_dir": str(result.run_dir),
-        "status": result.status,
-        "why": result.why,
-        "trials": outcome.trials if outcome else 0,
-        "best": best,
-        "initial_bits_per_pixel": outcome.initial_bits_per_pixel if outcome else None,
-        "seconds": result.seconds,
-        "unsafe": [str(failure) for failure in result.unsafe],
-    }
-    if result.truth is not None:
-        summary["truth"] = result.truth
-    summary["self_checks"] = list(self_checks)
-    return summary
-
-
-def _print_summary(result: RunResult, report_file: Path) -> None:
-    console = Console()
-    outcome = result.outcome
-    if outcome is not None and outcome.best_bits_per_pixel is not None:
-        initial = outcome.initial_bits_per_pixel
-        before = "-" if initial is None else f"{initial:.3f}"
-        console.print(
-            f"[bold]{before} -> {outcome.best_bits_per_pixel:.3f} bits/px[/] "
-            f"(standard error {outcome.standard_error:.3f}) "
-            f"in {outcome.trials} trials, {result.seconds:.0f} s",
-            highlight=False,
-        )
-    if result.truth:
-        facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
-        console.print(f"the simulator knows: {facts}", highlight=False)
-    console.print(f"report: {report_file}", highlight=False, soft_wrap=True)
 
 
 def _say_alarms(self_checks: Sequence[dict[str, Any]]) -> None:

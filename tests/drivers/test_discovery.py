@@ -6,7 +6,7 @@ import pytest
 import pyvisa
 
 from drivers import discovery
-from drivers.discovery import micromanager_adapters, visa_resources
+from drivers.discovery import VisaResource, micromanager_adapters, visa_resources
 from drivers.testing import Fault, FaultServer
 
 SIMULATED = """\
@@ -26,7 +26,7 @@ resources:
 def identify(monkeypatch):
     monkeypatch.setattr(discovery, "IDENTIFY_TIMEOUT_MS", 100)
     manager = pyvisa.ResourceManager("@py")
-    yield lambda address: discovery._identity(manager, address)
+    yield lambda address: discovery._identified(manager, address)
     manager.close()
 
 
@@ -34,24 +34,34 @@ def test_resources_are_listed_with_what_they_answer(tmp_path):
     bench = tmp_path / "bench.yaml"
     bench.write_text(SIMULATED)
     assert list(visa_resources(f"{bench}@sim")) == [
-        ("TCPIP0::10.0.0.7::5025::SOCKET", "ACME,LASER,7,1.0")
+        VisaResource("TCPIP0::10.0.0.7::5025::SOCKET", "ACME,LASER,7,1.0")
     ]
 
 
 def test_an_instrument_on_a_socket_is_identified(identify):
     with FaultServer() as server:
-        assert identify(server.address) == "infoloop,virtual LED driver,0001,1.0"
+        found = identify(server.address)
+        assert found == VisaResource(server.address, "infoloop,virtual LED driver,0001,1.0")
+
+
+def test_an_address_that_does_not_announce_itself_is_asked_too():
+    with FaultServer() as server:
+        (found,) = [f for f in visa_resources(addresses=[server.address]) if f.identity]
+        assert found.address == server.address
+        assert server.heard == ["*IDN?"]
 
 
 @pytest.mark.parametrize("fault", [Fault.NO_REPLY, Fault.GARBAGE, Fault.RESET, Fault.NO_TERMINATOR])
 def test_an_instrument_without_identity_is_listed_with_the_reason(identify, fault):
     with FaultServer() as server:
         server.inject(fault)
-        assert identify(server.address).startswith("(no answer to *IDN?: ")
+        found = identify(server.address)
+        assert (found.identity, found.problem[:20]) == (None, "no answer to *IDN?: ")
 
 
 def test_what_takes_no_messages_is_listed_with_the_reason(identify):
-    assert identify("nonsense").startswith("(cannot be opened: ")
+    found = identify("nonsense")
+    assert (found.identity, found.problem[:18]) == (None, "cannot be opened: ")
 
 
 def test_the_micromanager_adapters_at_hand_are_listed():

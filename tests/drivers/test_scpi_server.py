@@ -212,4 +212,4 @@ def test_a_signal_stops_the_process_cleanly_with_a_client_connected(tmp_path, nu
 def _soon():
     from drivers.visa.session import Deadline
 
-    return Deadline(math.inf)
+    return Deadline(math.inf, answer_s=1.0)

@@ -28,11 +28,31 @@ GOOD = {
             "tolerance": 0.01,
         },
         "output": {"kind": "switch", "get": "OUTP?", "turn_on": "OUTP 1", "turn_off": "OUTP 0"},
+        "current_ma": {
+            "get": "SOUR:CURR?",
+            "set": "SOUR:CURR {value:.6f}",
+            "unit": "mA",
+            "scale": 0.001,
+            "limits": [0, 500],
+            "safe": 0,
+            "step": 0.5,
+            "slew": {"step": 5, "interval_ms": 20},
+            "ready": {"query": "*OPC?", "answer": "1", "within_ms": 500},
+        },
+        "mode": {
+            "kind": "choice",
+            "get": "MODE?",
+            "set": "MODE {value}",
+            "values": {"constant": "CW", "pulsed": "PULS"},
+            "safe": "constant",
+        },
     },
 }
 
 POWER = ("channels", "power_mw")
 OUTPUT = ("channels", "output")
+CURRENT = ("channels", "current_ma")
+MODE = ("channels", "mode")
 MISSING = object()
 
 WRONG = [
@@ -72,6 +92,39 @@ WRONG = [
     pytest.param((*OUTPUT, "kind"), "button", "`channels.output.kind`.*kind: switch", id="kind"),
     pytest.param((*OUTPUT, "kind"), ["switch"], "channels.output.kind", id="list for a kind"),
     pytest.param((*OUTPUT, True), "OUTP 1", "turn_on and turn_off", id="YAML's on"),
+    pytest.param((*POWER, "set"), "P {value:.1f}", "loses digits", id="format too short"),
+    pytest.param((*POWER, "limits"), [0, 19.9996], "rounds the limit 19.9996 to 20", id="beyond"),
+    pytest.param((*POWER, "set"), "P {value:.3%}", "not written as a number", id="percent"),
+    pytest.param((*POWER, "tolerance"), MISSING, "`tolerance` or `step`", id="no tolerance"),
+    pytest.param((*CURRENT, "safe"), MISSING, "`slew` needs `safe`", id="slew, no safe"),
+    pytest.param((*CURRENT, "scale"), 0, "current_ma.scale` = 0.*greater", id="scale zero"),
+    pytest.param((*CURRENT, "field"), 0, "current_ma.field` = 0.*greater", id="field zero"),
+    pytest.param((*CURRENT, "step"), 0.3, "500 is no multiple of `step` 0.3", id="off the grid"),
+    pytest.param((*CURRENT, "step"), 10, "steps of 5, less than the `step` 10", id="slew too fine"),
+    pytest.param((*CURRENT, "slew"), 10, "takes 50 s, `slew` allows 30", id="ramp too long"),
+    pytest.param((*CURRENT, "slew"), -10, "slew.step` = -0.5.*greater", id="negative rate"),
+    pytest.param((*CURRENT, "slew", "stepp"), 1, "did you mean `step`", id="misspelt in slew"),
+    pytest.param((*CURRENT, "ready", "answer"), MISSING, "`answer`, '1' say, or", id="no sign"),
+    pytest.param((*CURRENT, "ready", "mask"), 4, "`answer`, '1' say, or", id="two signs"),
+    pytest.param((*CURRENT, "ready", "within"), 4, "did you mean `within_ms`", id="in ready"),
+    pytest.param(
+        (*CURRENT, "ready"),
+        {"query": "STB?", "within_ms": 9, "mask": 4, "equals": 3},
+        "`equals` 3 has bits that `mask` 4 leaves out",
+        id="bits outside",
+    ),
+    pytest.param((*MODE, "values"), {"only": "CW"}, "mode.values`.*at least 2", id="one word"),
+    pytest.param((*MODE, "values", "Fast"), "F", "mode.values", id="capital word"),
+    pytest.param((*MODE, "values", "flat"), "cw", "same for two words", id="words alike"),
+    pytest.param((*MODE, "safe"), "off", "`safe` 'off' is none of `values`", id="unknown word"),
+    pytest.param((*MODE, "set"), "MODE {value:.3f}", "`{value}` once", id="number for a word"),
+    pytest.param(("error_query",), {"query": ""}, "error_query.query", id="empty error query"),
+    pytest.param(
+        ("error_query",),
+        {"query": "ERR?", "mask": 4, "empty": "NO ERROR"},
+        "`mask` or `empty`, not both",
+        id="two error signs",
+    ),
     pytest.param((*OUTPUT, "turn_off"), MISSING, "output.turn_off` is missing", id="never off"),
 ]
 
@@ -105,6 +158,12 @@ def test_a_wrong_declaration_is_refused_with_file_key_and_remedy(path, place, va
 def test_the_declaration_that_all_wrong_ones_are_made_from_is_right(path):
     path.write_text(yaml.safe_dump(GOOD), encoding="utf-8")
     assert load_declaration(path).channels["power_mw"].limits == (0, 20)
+
+
+def test_a_slew_may_be_a_rate_per_second(path):
+    path.write_text(yaml.safe_dump(changed((*CURRENT, "slew"), 100)), encoding="utf-8")
+    slew = load_declaration(path).channels["current_ma"].slew
+    assert slew.step / (slew.interval_ms / 1000) == pytest.approx(100)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +207,12 @@ def test_a_folder_is_no_declaration(tmp_path):
         (*POWER, "limits"),
         (*POWER, "set"),
         OUTPUT,
+        CURRENT,
+        (*CURRENT, "slew"),
+        (*CURRENT, "ready"),
+        MODE,
+        (*MODE, "values"),
+        ("error_query",),
     ]),
 )
 def test_garbage_is_a_declaration_error_or_a_declaration(path, content, place):
