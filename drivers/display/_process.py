@@ -72,6 +72,7 @@ class DisplayProcess:
         )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_closed = False
+        self._has_opened = False
         self._lost: ConnectionLost | None = None
         self.ready: Future[Message] = Future()
         """What the child says when its window is open."""
@@ -124,6 +125,7 @@ class DisplayProcess:
     def _converse(self) -> None:
         """Hold the whole conversation, from the first word of the child to its end."""
         self._settle(self.ready, None)
+        self._has_opened = self._lost is None
         while (job := self._jobs.get()) is not None:
             request, reply = job
             self._settle(reply, request)
@@ -165,7 +167,8 @@ class DisplayProcess:
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").strip().splitlines()
         why = lines[-1] if lines else f"its process ended with exit code {code}; start again"
-        return ConnectionLost(f"{self._name}: the window is gone: {why}")
+        what = "the window is gone" if self._has_opened else "no window"
+        return ConnectionLost(f"{self._name}: {what}: {why}")
 
     def _end(self) -> None:
         """Close the pipes, by which the child knows, and wait until it has left."""

@@ -1,12 +1,13 @@
 """From a bench file to a connected bench: lights first, and dark, before anything else is touched.
 
 After a kill -9 nobody knows what the last process left on. So the VISA instruments are opened and
-made safe before the Micro-Manager core is even loaded. Independent failures are all reported.
+made safe before a display is opened or the Micro-Manager core is even loaded. Independent failures
+are all reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
+from instrument.bench.beside_core import openers_beside_core
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -64,12 +66,15 @@ def connect(config: Config) -> Bench:
         A light could not be switched off.
     """
     with ExitStack() as undo:
+        # Closed last: when the window goes, the desktop shines on the modulator.
+        closed_last = undo.enter_context(ExitStack())
         virtual = _open_virtual(config, undo)
         instruments = _open_instruments(config, virtual, undo)
         lights = _open_lights(config, instruments)
         interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
+        beside = _all_or_every_failure(openers_beside_core(config, closed_last))
         manager = _open_micromanager(config, virtual, undo)
-        devices = {**_open_roles(config, manager), **lights}
+        devices = {**_open_roles(config, manager, beside), **lights}
         return _build(config, devices, interlocks, virtual, undo)
 
 
@@ -200,7 +205,9 @@ def _open_micromanager(
     return manager
 
 
-def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
+def _open_roles(
+    config: Config, manager: MicroManager, beside: Mapping[str, Device]
+) -> dict[str, Device]:
     from drivers.micromanager import (
         MicroManagerCamera,
         MicroManagerProperty,
@@ -212,6 +219,8 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     )
 
     def open_one(role: Role) -> Device:
+        if role.device in beside:
+            return beside[role.device]
         match role:
             case CameraRole():
                 return MicroManagerCamera(manager, role.device)
@@ -248,7 +257,7 @@ def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> 
     return device
 
 
-def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+def _all_or_every_failure(openers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
     """Run every opener; return results by the last part of their key, or raise all failures."""
     opened: dict[str, Any] = {}
     failures: list[str] = []

@@ -16,6 +16,7 @@ from instrument.config._bench import (
     VisaConfig,
     XYStageRole,
 )
+from instrument.config._beside_core import DisplayConfig
 from instrument.config._design_file import (
     DesignConfig,
     GradientSearch,
@@ -70,6 +71,7 @@ __all__ = [
     "ConfirmConfig",
     "DesignConfig",
     "DiscParameter",
+    "DisplayConfig",
     "ExposureParameter",
     "GradientSearch",
     "InterlockConfig",

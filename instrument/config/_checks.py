@@ -16,6 +16,7 @@ from instrument.config._bench import (
     VirtualMicroManager,
     XYStageRole,
 )
+from instrument.config._beside_core import problems_beside_core
 from instrument.config._model import Config
 from instrument.config._noise import NoiseCalibrate, NoiseFile
 from instrument.config._parameters import (
@@ -54,6 +55,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_roles(config),
         *_one_role_a_device(config),
         *_visa(config),
+        *problems_beside_core(config),
         *_objects(config),
         *_design(config),
         *_exposure(config),

@@ -187,9 +187,9 @@ def calibrate(
 
 @app.command()
 def devices() -> None:
-    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
+    """List VISA resources with their identity, Micro-Manager device adapters, and monitors."""
     with _exit_codes():
-        from drivers.discovery import micromanager_adapters, visa_resources
+        from drivers.discovery import micromanager_adapters, monitors, visa_resources
 
         typer.echo("VISA resources (backend @py):")
         found = list(visa_resources())
@@ -200,6 +200,9 @@ def devices() -> None:
         typer.echo("Micro-Manager device adapters:")
         for folder, adapters in micromanager_adapters():
             typer.echo(f"  {folder}: {', '.join(adapters)}")
+        typer.echo("Monitors (for bench.displays):")
+        for monitor in monitors():
+            typer.echo(f"  {monitor}")
 
 
 @app.command()

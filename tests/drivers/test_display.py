@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ImageGrab
 
+from drivers import discovery
 from drivers.devices import SpatialLightModulator
 from drivers.display import DisplaySLM, _process, list_monitors
 from drivers.errors import ConnectionLost, DeviceTimeout, LimitViolation
+from tests.x_server import HEIGHT, MISSING, REASON, WIDTH, has_ended, photograph, x_server
 
-MISSING = [
-    *(program for program in ("Xvfb",) if shutil.which(program) is None),
-    *(name for name in ("glfw", "moderngl") if importlib.util.find_spec(name) is None),
-]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {', '.join(MISSING)}: apt install xvfb; infoloop[display]"
-)
-HEIGHT, WIDTH = 243, 322  # an even and an odd number, and no multiple of four
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=REASON)
 TIMEOUT_S = 60.0  # for a loaded machine; nothing here takes a second
-
-
-@contextlib.contextmanager
-def x_server(screen: str = f"{WIDTH}x{HEIGHT}x24") -> Iterator[subprocess.Popen[bytes]]:
-    """Run an X server of our own, and show `DISPLAY` to it."""
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", screen, "-nolisten", "tcp"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        assert server.stdout is not None
-        environment.setenv("DISPLAY", f":{server.stdout.readline().decode().strip()}")
-        environment.delenv("WAYLAND_DISPLAY", raising=False)
-        environment.setenv("XDG_SESSION_TYPE", "x11")
-        try:
-            yield server
-        finally:
-            server.kill()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,11 +49,6 @@ def mortal() -> Iterator[DisplaySLM]:
         yield slm
 
 
-def photograph() -> np.ndarray:
-    """(height, width, rgb) as the X server has them."""
-    return np.asarray(ImageGrab.grab(xdisplay=os.environ["DISPLAY"]).convert("RGB"))
-
-
 def show(slm: DisplaySLM, pattern: np.ndarray) -> None:
     slm.start(pattern)
     slm.wait(timeout_s=TIMEOUT_S)
@@ -88,15 +56,6 @@ def show(slm: DisplaySLM, pattern: np.ndarray) -> None:
 
 def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for nothing but to be counted."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def wait_until_ended(pid: int) -> None:
@@ -176,6 +135,14 @@ def test_a_second_wait_changes_nothing(slm):
 def test_the_monitors_are_listed():
     (monitor,) = list_monitors()
     assert (monitor.index, monitor.name, monitor.shape) == (0, "screen", (HEIGHT, WIDTH))
+
+
+def test_the_monitors_stand_in_the_list_of_devices(monkeypatch):
+    (line,) = discovery.monitors()
+    assert line.startswith(f"0: 'screen', shape [{HEIGHT}, {WIDTH}], rate not said")
+    monkeypatch.delenv("DISPLAY")
+    (reason,) = discovery.monitors()
+    assert "no window system" in reason
 
 
 def test_it_says_which_monitor_it_is_and_how_long_patterns_take(slm):
