@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from drivers import Device
-from instrument.config import Config, DisplayConfig
+from drivers import ConnectionLost, Device
+from instrument.config import Config, DisplayConfig, SlmsuiteConfig
+
+if TYPE_CHECKING:
+    from drivers.slmsuite import SlmsuiteCamera, SlmsuiteSLM
 
 Opener = Callable[[], Device]
 
 
 def openers_beside_core(config: Config, undo: ExitStack) -> dict[str, Opener]:
     """Return what opens each device, by its key in the bench file; `undo` closes it."""
+    opened: dict[str, SlmsuiteSLM | SlmsuiteCamera] = {}
 
-    def opening(name: str, display: DisplayConfig) -> Opener:
-        def open_one() -> Device:
-            device = _open_display(name, display)
-            undo.callback(device.close)
-            return device
-
-        return open_one
+    def open_slmsuite(name: str, block: SlmsuiteConfig) -> Device:
+        opened[name] = _open_slmsuite(name, block, opened)
+        return _kept(opened[name], undo)
 
     return {
-        f"bench.displays.{name}": opening(name, display)
-        for name, display in config.bench.displays.items()
+        **{
+            f"bench.displays.{name}": lambda n=name, b=block: _kept(_open_display(n, b), undo)
+            for name, block in config.bench.displays.items()
+        },
+        **{
+            f"bench.slmsuite.{name}": lambda n=name, b=block: open_slmsuite(n, b)
+            for name, block in config.bench.slmsuite.items()
+        },
     }
 
 
-def _open_display(name: str, display: DisplayConfig) -> Device:
+def _kept(device: Device, undo: ExitStack) -> Device:
+    undo.callback(device.close)
+    return device
+
+
+def _open_display(name: str, block: DisplayConfig) -> Device:
     from drivers.display import DisplaySLM
 
-    shape = None if display.shape == "auto" else display.shape
-    return DisplaySLM(display.monitor, name=name, shape=shape)
+    shape = None if block.shape == "auto" else block.shape
+    return DisplaySLM(block.monitor, name=name, shape=shape)
+
+
+def _open_slmsuite(
+    name: str, block: SlmsuiteConfig, opened: Mapping[str, SlmsuiteSLM | SlmsuiteCamera]
+) -> SlmsuiteSLM | SlmsuiteCamera:
+    from drivers.slmsuite import construct
+
+    for argument, wanted in block.devices.items():
+        if wanted not in opened:
+            raise ConnectionLost(f"{name}: its {argument} {wanted!r} could not be opened")
+    devices = {argument: opened[wanted] for argument, wanted in block.devices.items()}
+    return construct(name, block.driver, block.options, devices=devices)

@@ -16,7 +16,7 @@ from instrument.config._bench import (
     VisaConfig,
     XYStageRole,
 )
-from instrument.config._beside_core import DisplayConfig
+from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
 from instrument.config._design_file import (
     DesignConfig,
     GradientSearch,
@@ -97,6 +97,7 @@ __all__ = [
     "SearchConfig",
     "SelectorRole",
     "SlmRole",
+    "SlmsuiteConfig",
     "StageGrid",
     "StageRole",
     "SuperpixelParameter",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
-from instrument.config._beside_core import DisplayConfig
+from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
 from instrument.config._section import Duration, Finite, Positive, Range, Section
 
 VirtualMicroManager = VirtualBenchOptions
@@ -198,5 +198,6 @@ class BenchConfig(Section):
     micromanager: MicroManagerConfig  # pyright: ignore[reportInvalidTypeForm]
     visa: dict[str, VisaConfig] = Field(default_factory=dict)
     displays: dict[str, DisplayConfig] = Field(default_factory=dict)
+    slmsuite: dict[str, SlmsuiteConfig] = Field(default_factory=dict)
     roles: dict[str, Role]
     interlocks: tuple[InterlockConfig, ...] = ()

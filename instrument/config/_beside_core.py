@@ -1,11 +1,11 @@
-"""Devices that neither Micro-Manager nor VISA opens: `bench.displays`, and who may use them."""
+"""Devices that neither Micro-Manager nor VISA opens: `bench.displays` and `bench.slmsuite`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 
 from instrument.config._section import Section
 
@@ -41,22 +41,78 @@ class DisplayConfig(Section):
     shape: Annotated[Literal["auto"] | tuple[int, int], PlainValidator(_auto_or_shape)] = "auto"
 
 
-def problems_beside_core(config: Config) -> Iterator[str]:
-    """One sentence for every name used twice, and every role that a display cannot have."""
+class SlmsuiteConfig(Section):
+    """A modulator or camera of any make that slmsuite drives.
+
+    `driver` is the full name of slmsuite's class, `options` are its keyword arguments in slmsuite's
+    words and units (width before height, seconds). Arguments that are themselves devices of this
+    block stand in `devices`: `{slm: NAME}` for a simulated camera.
+    """
+
+    driver: str = Field(pattern=r"^slmsuite\.hardware\.(slms|cameras)\.[a-z]\w*\.[A-Za-z]\w*$")
+    options: dict[str, Any] = Field(default_factory=dict)
+    devices: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """Kind of role that it can have."""
+        return "slm" if self.driver.startswith("slmsuite.hardware.slms.") else "camera"
+
+
+def problems_beside_core(config: Config) -> list[str]:
+    """One sentence for every name used twice, and every role that a device cannot have."""
+    return [
+        *_names_used_twice(config),
+        *_one_display_a_monitor(config),
+        *_devices_of_devices(config),
+        *_roles_of_another_kind(config),
+    ]
+
+
+def _names_used_twice(config: Config) -> Iterator[str]:
     bench = config.bench
-    for name in bench.displays.keys() & bench.visa.keys():
-        yield f"`bench.displays.{name}` is also an instrument of bench.visa; rename one of them"
+    first_in: dict[str, str] = {}
+    blocks = {"visa": bench.visa, "displays": bench.displays, "slmsuite": bench.slmsuite}
+    for block, names in blocks.items():
+        for name in names:
+            earlier = first_in.setdefault(name, block)
+            if earlier != block:
+                yield f"`bench.{block}.{name}` is also in bench.{earlier}; rename one of them"
+
+
+def _roles_of_another_kind(config: Config) -> Iterator[str]:
+    kinds = {name: ("a display", "slm") for name in config.bench.displays}
+    kinds |= {name: ("of slmsuite", device.kind) for name, device in config.bench.slmsuite.items()}
+    for name, role in config.bench.roles.items():
+        what, kind = kinds.get(role.device, ("", role.kind))
+        if role.kind not in {kind, "light"}:  # of a light that is no instrument others speak
+            yield (
+                f"`bench.roles.{name}.device` = {role.device!r} is {what} and can only have a "
+                f"role of kind {kind}, not {role.kind}"
+            )
+
+
+def _one_display_a_monitor(config: Config) -> Iterator[str]:
     first_on: dict[int | str, str] = {}
-    for name, display in bench.displays.items():
+    for name, display in config.bench.displays.items():
         earlier = first_on.setdefault(display.monitor, name)
         if earlier != name:
             yield (
                 f"`bench.displays.{name}.monitor` = {display.monitor!r} is already that of "
                 f"{earlier!r}; one display a monitor"
             )
-    for name, role in bench.roles.items():
-        if role.device in bench.displays and role.kind not in {"slm", "light"}:
-            yield (
-                f"`bench.roles.{name}.device` = {role.device!r} is a display and can only have a "
-                f"role of kind slm, not {role.kind}"
-            )
+
+
+def _devices_of_devices(config: Config) -> Iterator[str]:
+    known: list[str] = []
+    for name, device in config.bench.slmsuite.items():
+        for argument, wanted in device.devices.items():
+            key = f"bench.slmsuite.{name}.devices.{argument}"
+            if argument in device.options:
+                yield f"`{key}` = {wanted!r} is also in its options; say it once"
+            if wanted not in known:
+                yield (
+                    f"`{key}` = {wanted!r} is no device above it in bench.slmsuite; there is "
+                    f"{', '.join(known) or 'none'}"
+                )
+        known.append(name)

@@ -82,7 +82,7 @@ class FakeDisplay:
         ({"displays": {"slm_screen": {"shape": [1080]}}}, r"write \[height, width\] in pixels"),
         ({"displays": {"slm_screen": {"shape": "1920x1080"}}}, r"write \[height, width\]"),
         ({"displays": {"slm_screen": {"gamma": 2}}}, "`bench.displays.slm_screen.gamma` = 2 is no"),
-        ({"displays": {"led": {"monitor": 1}}}, "`bench.displays.led` is also an instrument"),
+        ({"displays": {"led": {"monitor": 1}}}, "`bench.displays.led` is also in bench.visa"),
         (
             {"displays": {"other": {"monitor": 0}}},
             "`bench.displays.other.monitor` = 0 is already that of 'slm_screen'",
