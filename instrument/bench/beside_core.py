@@ -43,8 +43,7 @@ def _kept(device: Device, undo: ExitStack) -> Device:
 def _open_display(name: str, block: DisplayConfig) -> Device:
     from drivers.display import DisplaySLM
 
-    shape = None if block.shape == "auto" else block.shape
-    return DisplaySLM(block.monitor, name=name, shape=shape)
+    return DisplaySLM(block.monitor, name=name, shape=block.shape)
 
 
 def _open_slmsuite(

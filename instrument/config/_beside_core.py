@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field
 
 from instrument.config._section import Section
 
@@ -22,8 +22,8 @@ def _number_or_name(value: object) -> object:
 
 
 def _auto_or_shape(value: object) -> object:
-    if value == "auto":
-        return value
+    if value is None or value == "auto":
+        return None
     sides = tuple(value) if isinstance(value, list | tuple) else ()
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError("write [height, width] in pixels, or auto for what the monitor has")
@@ -34,11 +34,11 @@ class DisplayConfig(Section):
     """A modulator or micromirror device that is a monitor to the computer.
 
     `monitor` is its number, 0 being the primary one, or its name (`infoloop devices` lists both).
-    `shape` is the [height, width] it must have; with `auto` it has what the system has set.
+    `shape` is the [height, width] it must have; None, or `auto`, takes what the system has set.
     """
 
-    monitor: Annotated[int | str, PlainValidator(_number_or_name)]
-    shape: Annotated[Literal["auto"] | tuple[int, int], PlainValidator(_auto_or_shape)] = "auto"
+    monitor: Annotated[int | str, BeforeValidator(_number_or_name)]
+    shape: Annotated[tuple[int, int] | None, BeforeValidator(_auto_or_shape)] = None
 
 
 class SlmsuiteConfig(Section):
@@ -81,7 +81,7 @@ def _names_used_twice(config: Config) -> Iterator[str]:
 
 
 def _roles_of_another_kind(config: Config) -> Iterator[str]:
-    kinds = {name: ("a display", "slm") for name in config.bench.displays}
+    kinds = dict.fromkeys(config.bench.displays, ("a display", "slm"))
     kinds |= {name: ("of slmsuite", device.kind) for name, device in config.bench.slmsuite.items()}
     for name, role in config.bench.roles.items():
         what, kind = kinds.get(role.device, ("", role.kind))

@@ -1,11 +1,13 @@
 """A role that is a monitor: opened after lights are dark, driven by designs, closed last."""
 
+import os
+import signal
 import sys
 
 import numpy as np
 import pytest
 
-from drivers import DeviceDescription
+from drivers import ConnectionLost, DeviceDescription
 from drivers.micromanager import MicroManager
 from instrument.bench import connect as connecting
 from instrument.bench.connect import ConnectError, connect
@@ -111,12 +113,14 @@ def test_any_wrong_value_gets_a_sentence_or_is_taken(path, wrong):
 
 
 @pytest.mark.parametrize("monitor", [0, 2, "LETO-3"])
-@pytest.mark.parametrize("shape", ["auto", [1080, 1920]])
-def test_a_monitor_has_a_number_or_a_name(tmp_path, monitor, shape):
+@pytest.mark.parametrize(("shape", "wanted"), [("auto", None), ([1080, 1920], (1080, 1920))])
+def test_a_monitor_has_a_number_or_a_name_and_the_record_keeps_it(tmp_path, monitor, shape, wanted):
     block = {"slm_screen": {"monitor": monitor, "shape": shape}}
-    display = parsed(tmp_path, {"bench": {"displays": block}}).bench.displays["slm_screen"]
-    assert display.monitor == monitor
-    assert display.shape == (shape if shape == "auto" else tuple(shape))
+    config = parsed(tmp_path, {"bench": {"displays": block}})
+    resolved = config.model_dump(mode="json")
+    for read in (config, parse_config(resolved, source="resolved", folder=tmp_path)):
+        display = read.bench.displays["slm_screen"]
+        assert (display.monitor, display.shape) == (monitor, wanted)
 
 
 # ---- the order of things
@@ -184,3 +188,16 @@ def test_a_screen_that_is_not_there_is_named_by_its_key(screen, tmp_path, displa
     with pytest.raises(ConnectError, match=f"`bench.displays.slm_screen`: slm_screen: .*{words}"):
         connect(parsed(tmp_path, changes))
     assert "drivers.display._window" not in sys.modules  # the window is the child's alone
+
+
+def test_a_window_killed_in_a_run_is_told_and_the_light_is_off(screen, tmp_path):
+    bench = connect(parsed(tmp_path))
+    space = bench.space()
+    light = bench.lights()["light"]
+    with bench.illuminated(stopwatch=Stopwatch()):
+        os.kill(bench.devices["slm"].process_id, signal.SIGKILL)
+        with pytest.raises(ConnectionLost, match="slm_screen: the window is gone"):
+            bench.apply(space.start, space=space, stopwatch=Stopwatch())
+    assert not light.is_on()
+    (unsafe,) = bench.close()
+    assert (unsafe.role, unsafe.device) == ("slm", "slm_screen")
