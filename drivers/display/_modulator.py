@@ -57,16 +57,16 @@ class DisplaySLM:
         open_timeout_s: float = OPEN_TIMEOUT_S,
     ):
         self.name = name
-        arguments = ["--monitor", str(monitor)]
+        arguments = [f"--monitor={monitor}"]
         arguments += ["--named"] if isinstance(monitor, str) else []
         arguments += ["--shape", *map(str, shape)] if shape else []
         self._process = DisplayProcess(name, *arguments)
         try:
             ready = self._process.answer(self._process.ready, "open", timeout_s=open_timeout_s)
+            self._facts = ScreenFacts.model_validate_json(ready.content)
         except BaseException:
             self._process.close()
             raise
-        self._facts = ScreenFacts.model_validate_json(ready.content)
         self.shape = self._facts.monitor.shape
         self._pending: Future[Message] | None = None
         self._is_overdue = False

@@ -6,6 +6,7 @@ any module there is.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import logging
@@ -73,7 +74,8 @@ def construct(
                 return SlmsuiteSLM(raw, name=name, calls=calls)
             return SlmsuiteCamera(raw, name=name, calls=calls)
         except DeviceError:
-            calls("close", raw.close)
+            with contextlib.suppress(DeviceError):  # why it cannot be used is what counts
+                calls("close", raw.close)
             raise
     except BaseException:
         calls.close()
