@@ -9,6 +9,7 @@ import pytest
 
 from drivers import ConnectionLost, DeviceDescription
 from drivers.micromanager import MicroManager
+from drivers.visa import VisaInstrument
 from instrument.bench import connect as connecting
 from instrument.bench.connect import ConnectError, connect
 from instrument.bench.timing import Stopwatch
@@ -130,15 +131,20 @@ def test_it_opens_after_lights_are_dark_and_closes_after_everything_else(
     tmp_path, mocker, monkeypatch
 ):
     calls: list[str] = []
-    darken, close = connecting.make_all_safe, MicroManager.close
-    monkeypatch.setattr(
-        connecting,
-        "make_all_safe",
-        lambda lights: (calls.append("lights dark"), darken(lights))[1],
-    )
-    monkeypatch.setattr(
-        MicroManager, "close", lambda manager: (calls.append("core closed"), close(manager))[1]
-    )
+
+    def note(owner, method, word):
+        """Let a method say in `calls` when it begins."""
+        real = getattr(owner, method)
+
+        def noted(*arguments):
+            calls.append(word)
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, method, noted)
+
+    note(connecting, "make_all_safe", "lights dark")
+    note(MicroManager, "close", "core closed")
+    note(VisaInstrument, "close", "instrument closed")
     display = mocker.patch("drivers.display.DisplaySLM", autospec=True)
     display.side_effect = lambda monitor, *, name, shape: FakeDisplay(calls, name)
     connect(parsed(tmp_path)).close()
@@ -147,6 +153,7 @@ def test_it_opens_after_lights_are_dark_and_closes_after_everything_else(
         "display opened",
         "display flat",
         "core closed",
+        "instrument closed",
         "display closed",
     ]
 
