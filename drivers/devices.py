@@ -131,6 +131,24 @@ class Camera(Device, Protocol):
 
 
 @runtime_checkable
+class HasTemperature(Protocol):
+    """An optional ability of a camera: it knows how warm its sensor is."""
+
+    def temperature_c(self) -> float | None:
+        """Degrees Celsius, or None where none is to be had."""
+        ...
+
+
+@runtime_checkable
+class KeepsSettings(Protocol):
+    """An optional ability: a device can say whether it still is as the bench set it up."""
+
+    def verify(self) -> None:
+        """Raise `ProtocolError` naming what is different from what was set; change nothing."""
+        ...
+
+
+@runtime_checkable
 class SpatialLightModulator(Actuator[NDArray[np.uint8]], Protocol):
     """A modulator that shows (height, width) grey levels.
 

@@ -7,6 +7,7 @@ limits and `setSLMImage` wraps 300 to 44.
 """
 
 from drivers.micromanager._camera import MicroManagerCamera
+from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
@@ -18,6 +19,7 @@ from drivers.micromanager._stages import (
 )
 
 __all__ = [
+    "CameraSettings",
     "MicroManager",
     "MicroManagerCamera",
     "MicroManagerProperty",

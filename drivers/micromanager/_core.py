@@ -137,12 +137,17 @@ class MicroManager:
 
     def require_property(self, label: str, name: str) -> None:
         """Raise `ConnectionLost` unless the device is loaded, `ProtocolError` without property."""
-        self._require_label(label)
-        names = self.call(f"{label}: properties", lambda: self.core.getDevicePropertyNames(label))
+        names = self.property_names(label)
         if name not in names:
             raise ProtocolError(
-                f"{label}: no property {name!r}; there is {', '.join(map(str, names)) or 'none'}"
+                f"{label}: no property {name!r}; there is {', '.join(names) or 'none'}"
             )
+
+    def property_names(self, label: str) -> tuple[str, ...]:
+        """Names of a device's properties; raises `ConnectionLost` if there is no such device."""
+        self._require_label(label)
+        names = self.call(f"{label}: properties", lambda: self.core.getDevicePropertyNames(label))
+        return tuple(map(str, names))
 
     def wait(self, label: str, *, timeout_s: float) -> None:
         """Wait until the device is no longer busy, at most `timeout_s`."""

@@ -17,6 +17,7 @@ from jaxtyping import UInt16
 
 from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
+from instrument.bench.camera_mode import temperature_c
 from instrument.bench.timing import Stopwatch
 from instrument.grid import Positions
 
@@ -53,6 +54,8 @@ class Batch:
         Share of counts at full scale and at zero.
     captured_at
         Start and end, UTC, ISO 8601.
+    temperature_c
+        Of the sensor, after the last frame; None where the bench file names no property for it.
     """
 
     counts: UInt16[np.ndarray, "objects shots height width"]
@@ -63,6 +66,7 @@ class Batch:
     zero_fraction: float
     captured_at: tuple[str, str]
     read_back: tuple[dict[str, list[float]], ...] = ()
+    temperature_c: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
@@ -71,6 +75,7 @@ class Batch:
             "shots": self.counts.shape[1],
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
+            "temperature_c": self.temperature_c,
             "read_back": list(self.read_back),
             "black_level_adu": self.black_level_adu,
             "saturated_fraction": self.saturated_fraction,
@@ -142,6 +147,7 @@ def capture_batch(
             zero_fraction=float(np.mean(counts == 0)),
             captured_at=(started_at, _now()),
             read_back=read_back,
+            temperature_c=temperature_c(bench),
         )
 
 
@@ -197,8 +203,24 @@ class Verdict:
     refused: str | None
 
 
-def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> Verdict:
-    """Apply the bench file's policies on saturation and black level."""
+def check_batch(
+    batch: Batch,
+    bench: Bench,
+    *,
+    expected_black_adu: float,
+    temperatures_c: tuple[float, float] | None = None,
+) -> Verdict:
+    """Apply the bench file's policies on saturation and black level.
+
+    Parameters
+    ----------
+    batch, bench
+        What came, and from where.
+    expected_black_adu
+        Mean of a dark frame by the noise calibration.
+    temperatures_c
+        Lowest and highest temperature of the sensor that the calibration is for, or None.
+    """
     safety = bench.config.safety
     warnings: list[str] = []
     refused = None
@@ -211,6 +233,15 @@ def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> Ver
             refused = text
         else:
             warnings.append(text)
+    warm_c = batch.temperature_c
+    if temperatures_c is not None and warm_c is not None:
+        low_c, high_c = temperatures_c
+        if not low_c <= warm_c <= high_c:
+            refused = (
+                f"{bench.camera.name} (role camera): the sensor is at {warm_c:g} degC, its "
+                f"calibration is for {low_c:g} to {high_c:g} degC; wait until it is there, or "
+                "calibrate again"
+            )
     black_adu = batch.black_level_adu
     tolerance_adu = safety.black_level_tolerance_adu
     if black_adu is not None and abs(black_adu - expected_black_adu) > tolerance_adu:

@@ -202,6 +202,7 @@ def _open_micromanager(
 
 def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     from drivers.micromanager import (
+        CameraSettings,
         MicroManagerCamera,
         MicroManagerProperty,
         MicroManagerRotation,
@@ -214,7 +215,15 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     def open_one(role: Role) -> Device:
         match role:
             case CameraRole():
-                return MicroManagerCamera(manager, role.device)
+                settings = CameraSettings(
+                    roi=role.roi,
+                    binning=role.binning,
+                    pixel_type=role.pixel_type,
+                    properties=role.properties,
+                    temperature=role.temperature,
+                    sequence_buffer_mb=role.sequence_buffer_mb,
+                )
+                return MicroManagerCamera(manager, role.device, settings=settings)
             case SlmRole():
                 return MicroManagerSLM(manager, role.device)
             case SelectorRole():

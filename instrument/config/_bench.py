@@ -9,7 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import Discriminator, Field, Tag, create_model, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
 from instrument.config._section import Duration, Finite, Positive, Range, Section
@@ -58,12 +66,57 @@ class VisaConfig(Section):
     backend: str = "@py"
 
 
+OWN_KEYS = {"Exposure": "exposure_ms", "Binning": "binning", "PixelType": "pixel_type"}
+"""Properties of a camera that have a key of their own in its role."""
+
+
+def _is_roi(roi: object) -> object:
+    if roi == "full":
+        return None
+    numbers = roi if isinstance(roi, (list, tuple)) else ()
+    whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    if roi is not None and not (len(numbers) == len(whole) == 4 and whole[2] and whole[3]):
+        raise ValueError("a region is [x, y, width, height] in binned pixels, or full")
+    return roi
+
+
+def _is_property_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("YAML reads this as true or false; put the word in quotes: 'On'")
+    if not isinstance(value, (str, int, float)) or (isinstance(value, float) and value - value):
+        raise ValueError("a property is a number or a word")
+    return value
+
+
+Roi = Annotated[tuple[int, int, int, int] | None, BeforeValidator(_is_roi)]
+PropertyValue = Annotated[str | int | float, BeforeValidator(_is_property_value)]
+
+
 class CameraRole(Section):
-    """Role of a camera."""
+    """Role of a camera, and the mode it is brought to when the bench connects.
+
+    `roi` is in binned pixels, the whole sensor unless given; `binning`, `pixel_type` and
+    `properties` (gain, readout mode, trigger, in this order) are left alone where they are not
+    given. `temperature` names the property that is read with every batch.
+    """
 
     kind: Literal["camera"] = "camera"
     device: str
     exposure_ms: Positive
+    roi: Roi = None
+    binning: int | None = Field(default=None, ge=1, le=64)
+    pixel_type: str | None = None
+    properties: dict[str, PropertyValue] = Field(default_factory=dict)
+    temperature: str | None = None
+    sequence_buffer_mb: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    @field_validator("properties")
+    @classmethod
+    def _has_no_key_of_its_own(cls, properties: dict[str, object]) -> dict[str, object]:
+        for name in properties:
+            if name in OWN_KEYS:
+                raise ValueError(f"{name} has a key of its own: write `{OWN_KEYS[name]}`")
+        return properties
 
 
 class SlmRole(Section):
