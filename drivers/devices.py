@@ -31,7 +31,7 @@ class DeviceDescription:
         The label on the bench: a Micro-Manager device label or a key of the `visa` block.
     kind
         Capability in one word: `camera`, `slm`, `stage`, `xy_stage`, `rotation`, `selector`,
-        `property`, `light`, `meter`.
+        `property`, `light`, `shutter`, `meter`.
     identity
         What identifies the hardware: library and adapter, or the `*IDN?` answer.
     limits
@@ -244,6 +244,19 @@ class LightSource(Actuator[float], Protocol):
 
     def is_on(self) -> bool:
         """Whether the device says that light can leave it now (output on and level above zero)."""
+        ...
+
+
+@runtime_checkable
+class Shutter(Device, Protocol):
+    """What stands between a light and the sample; its safe state is closed."""
+
+    def open(self, *, timeout_s: float) -> None:
+        """Open and verify it; raise `DeviceTimeout` if it is not open after `timeout_s`."""
+        ...
+
+    def is_open(self) -> bool:
+        """Whether the device says that light can pass now."""
         ...
 
 

@@ -11,6 +11,7 @@ from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
+from drivers.micromanager._shutter import MicroManagerLight, MicroManagerShutter, Switch
 from drivers.micromanager._slm import MicroManagerSLM
 from drivers.micromanager._stages import (
     MicroManagerRotation,
@@ -22,10 +23,13 @@ __all__ = [
     "CameraSettings",
     "MicroManager",
     "MicroManagerCamera",
+    "MicroManagerLight",
     "MicroManagerProperty",
     "MicroManagerRotation",
     "MicroManagerSLM",
     "MicroManagerSelector",
+    "MicroManagerShutter",
     "MicroManagerStage",
     "MicroManagerXYStage",
+    "Switch",
 ]

@@ -48,8 +48,8 @@ class Batch:
         in the order of time and in the role's unit; a single one where the role does not differ
         between shots.
     black_level_adu
-        Mean of the dark frames taken just before, light off; None on a bench without a light that
-        it could switch off.
+        Mean of the dark frames taken just before, light off; None on a bench without a light or
+        shutter that it could switch.
     saturated_fraction, zero_fraction
         Share of counts at full scale and at zero.
     captured_at
@@ -254,7 +254,7 @@ def check_batch(
 
 def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
     """Mean of a few frames with the light off, where there is a light to be off."""
-    if not bench.lights():
+    if not bench.can_be_dark:
         return None
     with stopwatch.measure("exposure"):
         darks = [bench.camera.snap(timeout_s=SNAP_TIMEOUT_S) for _ in range(DARK_FRAMES)]

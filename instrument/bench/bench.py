@@ -21,6 +21,7 @@ from drivers import (
     LightSource,
     Position,
     ProtocolError,
+    Shutter,
     SpatialLightModulator,
     Stage,
     XYStage,
@@ -42,6 +43,7 @@ from instrument.config import (
     LightRole,
     PatternParameter,
     Role,
+    ShutterRole,
     SlmRole,
     XYStageRole,
 )
@@ -148,6 +150,19 @@ class Bench:
             if isinstance(role, LightRole)
         }
 
+    def shutters(self) -> dict[str, Shutter]:
+        """Shutters by role."""
+        return {
+            name: as_kind(self.devices[name], Shutter, name)
+            for name, role in self.roles.items()
+            if isinstance(role, ShutterRole)
+        }
+
+    @property
+    def can_be_dark(self) -> bool:
+        """Whether there is a light to be switched off, or a shutter to be closed."""
+        return bool(self.lights() or self.shutters())
+
     def light_level(self, role: str) -> float:
         """Level of a light while frames are taken, in its unit: the file's, or the design's."""
         return self._light_level[role]
@@ -251,6 +266,8 @@ class Bench:
     ) -> Iterator[None]:
         """Light on for the length of the block, off and verified off afterwards, come what may.
 
+        Shutters open before the lights come on, and close after they went off.
+
         Parameters
         ----------
         stopwatch
@@ -263,8 +280,8 @@ class Bench:
         InterlockTripped
             Before any light leaves, if a condition does not hold.
         """
-        lights = self.lights()
-        if not lights:
+        lights, shutters = self.lights(), self.shutters()
+        if not lights and not shutters:
             yield
             return
         self.check_interlocks()
@@ -274,16 +291,18 @@ class Bench:
         try:
             self._is_lit = True
             with stopwatch.measure("light"):
+                for shutter in shutters.values():
+                    shutter.open(timeout_s=LIGHT_TIMEOUT_S)
                 for role, light in lights.items():
                     light.start(asked[role])
                     light.wait(timeout_s=LIGHT_TIMEOUT_S)
             with stopwatch.measure("settle"):
-                self._settle(lights)
+                self._settle([*shutters, *lights])
             yield
         finally:
             self._is_lit = False
             with signals_wait(), stopwatch.measure("light"):
-                self._darken(lights)
+                self._darken({**lights, **shutters})
 
     def check_interlocks(self) -> None:
         """Raise `InterlockTripped` for the first condition that does not hold."""
@@ -293,9 +312,14 @@ class Bench:
     # ---- the ways out
 
     def safe(self) -> tuple[Unsafe, ...]:
-        """Light off first, modulators flat, cameras stopped, stages stay; report what failed."""
+        """Light off first, then shutters; modulators flat, stages stay; report what failed."""
+        order = (LightRole, ShutterRole)
         lights_first = sorted(
-            self.devices.items(), key=lambda item: not isinstance(self.roles[item[0]], LightRole)
+            self.devices.items(),
+            key=lambda item: next(
+                (n for n, kind in enumerate(order) if isinstance(self.roles[item[0]], kind)),
+                len(order),
+            ),
         )
         with signals_wait():
             return make_all_safe([
@@ -386,7 +410,7 @@ class Bench:
         time.sleep(settle_ms / 1e3)
 
     @staticmethod
-    def _darken(lights: Mapping[str, LightSource]) -> None:
-        unsafe = make_all_safe(list(lights.items()))
+    def _darken(lights_first: Mapping[str, Device]) -> None:
+        unsafe = make_all_safe(list(lights_first.items()))
         if unsafe:
             raise UnsafeBench(unsafe)

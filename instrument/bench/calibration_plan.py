@@ -35,6 +35,8 @@ LOOKS = 8
 LOOK_FRAMES = 4
 LOOK_STEP = 4.0
 CAPTURE_TIMEOUT_S = 10.0
+OPEN = 1.0
+"""Stands for the light behind a shutter, where there is no other to set."""
 BYTES_AT_ONCE = 2**27
 """Frames that a sequence holds before they are added up: 128 MB."""
 
@@ -113,11 +115,11 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
     DeviceError
         No light that can be switched off, none that reaches the camera, or too much of it.
     """
-    if not bench.lights():
+    if not bench.can_be_dark:
         raise DeviceError(
             f"{bench.camera.name} (role camera): bench.roles names no light that could be switched "
-            "off, and a calibration needs the dark; add a role of kind light, or calibrate from "
-            "frames on disk with `infoloop calibrate --from FOLDER`"
+            "off, and a calibration needs the dark; add a role of kind light or shutter, or "
+            "calibrate from frames on disk with `infoloop calibrate --from FOLDER`"
         )
     exposure_ms = bench.camera_role.exposure_ms
     low_ms, high_ms = bench.camera.exposure_limits_ms or (0.0, np.inf)
@@ -128,7 +130,8 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
         if low_ms <= factor * exposure_ms <= high_ms
     ]
     fractions = np.linspace(0, 1, protocol.levels + 1)[1:] ** 2  # evenly spaced in noise
-    ladder = _Ladder.by_light(bench)
+    # Behind a shutter alone there is one level of light.
+    ladder = _Ladder.by_light(bench) if bench.lights() else _Ladder.by_exposure(bench)
     saturating, share = _saturating_level(bench, ladder)
     if min(ladder.highest, share * saturating) * fractions[0] < ladder.lowest:
         ladder = _Ladder.by_exposure(bench)  # a light that cannot be dimmed so far
@@ -184,7 +187,7 @@ class _Ladder:
     def by_exposure(cls, bench: Bench) -> _Ladder:
         exposure_ms = bench.camera_role.exposure_ms
         low, high = bench.camera.exposure_limits_ms or (0.0, 100 * exposure_ms)
-        level = bench.light_level(next(iter(bench.lights())))
+        level = next((bench.light_level(role) for role in bench.lights()), OPEN)
         return cls(
             unit="ms", lowest=low, highest=high, look=exposure_ms, exposure_ms=None, light=level
         )
@@ -251,12 +254,14 @@ def _look(bench: Bench, step: Step) -> np.ndarray:
 @contextlib.contextmanager
 def _light(bench: Bench, step: Step) -> Iterator[None]:
     lit = [role for role, light in bench.lights().items() if light.is_on()]
+    lit += [role for role, shutter in bench.shutters().items() if shutter.is_open()]
     if lit:
         raise DeviceError(f"{', '.join(lit)}: still on, the light was to be off between levels")
     if not step.light:
         yield
         return
-    first, *others = bench.lights()
-    levels = {first: step.light, **dict.fromkeys(others, 0.0)}
+    levels = dict.fromkeys(bench.lights(), 0.0)
+    if levels:
+        levels[next(iter(levels))] = step.light
     with bench.illuminated(stopwatch=Stopwatch(), levels=levels):
         yield

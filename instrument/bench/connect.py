@@ -6,16 +6,18 @@ made safe before the Micro-Manager core is even loaded. Independent failures are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from drivers import Actuator, Device, DeviceError, LimitViolation
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
+from instrument.bench.emitters import open_emitters
+from instrument.bench.opening import ConnectError, all_or_every_failure
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -27,6 +29,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     VirtualMicroManager,
@@ -42,14 +45,6 @@ if TYPE_CHECKING:
 ActuatorT = TypeVar("ActuatorT", bound=Actuator[float])
 BETWEEN = 1 / 3**0.5
 """Share of a range that no device counts in."""
-
-
-class ConnectError(DeviceError):
-    """The bench could not be connected; holds every failure, not only the first."""
-
-    def __init__(self, failures: Sequence[str]):
-        super().__init__("\n".join(failures))
-        self.failures = tuple(failures)
 
 
 def connect(config: Config) -> Bench:
@@ -69,7 +64,8 @@ def connect(config: Config) -> Bench:
         lights = _open_lights(config, instruments)
         interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
-        devices = {**_open_roles(config, manager), **lights}
+        emitters = open_emitters(config, manager)
+        devices = {**_open_roles(config, manager), **lights, **emitters}
         return _build(config, devices, interlocks, virtual, undo)
 
 
@@ -141,7 +137,7 @@ def _open_instruments(
         undo.callback(instrument.close)
         return instrument
 
-    return _all_or_every_failure({
+    return all_or_every_failure({
         f"bench.visa.{name}": lambda n=name, v=v: open_one(n, v)
         for name, v in config.bench.visa.items()
     })
@@ -151,16 +147,16 @@ def _open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict
     def open_one(role: LightRole) -> VisaLight:
         return VisaLight(
             instruments[role.device],
-            level=role.channel,
+            level=role.quantity(),
             output=role.output,
             limits=role.limits,
             safe=role.safe,
         )
 
-    lights: dict[str, Device] = _all_or_every_failure({
+    lights: dict[str, Device] = all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
-        if isinstance(role, LightRole)
+        if isinstance(role, LightRole) and role.channel is not None
     })
     unsafe = make_all_safe(list(lights.items()))
     if unsafe:
@@ -240,10 +236,10 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
             case _:
                 return MicroManagerXYStage(manager, role.device)
 
-    return _all_or_every_failure({
+    return all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
-        if not isinstance(role, LightRole)
+        if not isinstance(role, LightRole | ShutterRole)
     })
 
 
@@ -255,17 +251,3 @@ def _within_limits(device: ActuatorT, limits: tuple[float, float], key: str) -> 
     except LimitViolation as error:
         raise LimitViolation(f"{key} {list(limits)}: {error}; narrow them") from error
     return device
-
-
-def _all_or_every_failure(openers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Run every opener; return results by the last part of their key, or raise all failures."""
-    opened: dict[str, Any] = {}
-    failures: list[str] = []
-    for key, opener in openers.items():
-        try:
-            opened[key.rsplit(".", 1)[-1]] = opener()
-        except DeviceError as error:
-            failures.append(f"`{key}`: {error}")
-    if failures:
-        raise ConnectError(failures)
-    return opened

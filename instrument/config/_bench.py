@@ -177,17 +177,43 @@ class PropertyRole(Section):
     settle_ms: Duration = 0.0
 
 
+class SwitchConfig(Section):
+    """The property that switches a lamp of Micro-Manager, and its values for on and off."""
+
+    property: str
+    on: PropertyValue
+    off: PropertyValue
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        return {{True: "on", False: "off"}.get(key, key): value for key, value in raw.items()}
+
+
 class LightRole(Section):
-    """Role of a light: `level` while frames are taken, `safe` at all other times."""
+    """Role of a light: `level` while frames are taken, `safe` at all other times.
+
+    A VISA light has a `channel` (and an `output` that switches it); one of Micro-Manager has a
+    numeric `property` (and a `switch`), in `unit`.
+    """
 
     kind: Literal["light"] = "light"
     device: str
-    channel: str
+    channel: str | None = None
     output: str | None = "output"
+    property: str | None = None
+    switch: SwitchConfig | None = None
+    unit: str = "1"
     level: Finite
     limits: Range
     safe: Finite = 0.0
     settle_ms: Duration = 0.0
+
+    def quantity(self) -> str:
+        """Name of what the level is: a channel or a property."""
+        return self.channel or self.property or ""
 
     @model_validator(mode="after")
     def _level_within_limits(self) -> LightRole:
@@ -195,6 +221,30 @@ class LightRole(Section):
         if not low <= self.level <= high:
             raise ValueError(f"level {self.level:g} is outside limits {low:g} to {high:g}")
         return self
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> LightRole:
+        if (self.channel is None) == (self.property is None):
+            raise ValueError(
+                "say what sets its level: `channel` of a VISA instrument, or `property` of a "
+                "Micro-Manager device"
+            )
+        if self.property is None and (self.switch is not None or self.unit != "1"):
+            raise ValueError(
+                "`switch` and `unit` go with `property`; the switch of a VISA light is `output`, "
+                "its unit the declaration's"
+            )
+        if self.property is not None and self.output not in {None, "output"}:
+            raise ValueError("`output` goes with `channel`; the switch of a lamp is `switch`")
+        return self
+
+
+class ShutterRole(Section):
+    """Role of a Micro-Manager shutter: open while frames are taken, closed at all other times."""
+
+    kind: Literal["shutter"] = "shutter"
+    device: str
+    settle_ms: Duration = 0.0
 
 
 Role = Annotated[
@@ -205,7 +255,8 @@ Role = Annotated[
     | XYStageRole
     | SelectorRole
     | PropertyRole
-    | LightRole,
+    | LightRole
+    | ShutterRole,
     Field(discriminator="kind"),
 ]
 

@@ -9,6 +9,7 @@ from instrument.config._bench import (
     CameraRole,
     LightRole,
     PropertyRole,
+    Role,
     RotationRole,
     SelectorRole,
     SlmRole,
@@ -81,23 +82,36 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
     """Two roles of one device could go where the limits of one forbid it."""
     first_of: dict[tuple[str, ...], str] = {}
     for name, role in config.bench.roles.items():
-        key, what = "device", ("micro-manager", role.device)
-        if isinstance(role, LightRole):
-            key, what = "channel", ("visa", role.device, role.channel)
-        elif isinstance(role, PropertyRole) and role.property not in WHERE_A_DEVICE_IS:
-            key, what = "property", (*what, role.property)
-        earlier = first_of.setdefault(what, name)
-        if earlier != name:
-            yield (
-                f"`bench.roles.{name}.{key}` = {getattr(role, key)!r} is already the role "
-                f"{earlier!r}, whose limits would not hold here; one role a device"
-            )
+        for key, value, what in _claims(role):
+            earlier = first_of.setdefault(what, name)
+            if earlier != name:
+                yield (
+                    f"`bench.roles.{name}.{key}` = {value!r} is already the role "
+                    f"{earlier!r}, whose limits would not hold here; one role a device"
+                )
+                break
+
+
+def _claims(role: Role) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Key, value and what of the hardware no other role may have."""
+    device = ("micro-manager", role.device)
+    match role:
+        case LightRole(channel=str(channel)):
+            yield "channel", channel, ("visa", role.device, channel)
+        case LightRole(property=str(level), switch=switch):
+            for key, name in (("property", level), ("switch", switch.property if switch else None)):
+                if name is not None:
+                    yield key, name, device if name in WHERE_A_DEVICE_IS else (*device, name)
+        case PropertyRole(property=name) if name not in WHERE_A_DEVICE_IS:
+            yield "property", name, (*device, name)
+        case _:
+            yield "device", role.device, device
 
 
 def _visa(config: Config) -> Iterator[str]:
     known = config.bench.visa
     for name, role in config.bench.roles.items():
-        if isinstance(role, LightRole) and role.device not in known:
+        if isinstance(role, LightRole) and role.channel is not None and role.device not in known:
             yield (
                 f"`bench.roles.{name}.device` = {role.device!r} is no instrument; "
                 f"{_suggest(role.device, known, 'add it to bench.visa')}"
@@ -172,8 +186,9 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
         case PropertyParameter(bounds=bounds, start=start), PropertyRole(limits=limits, unit=unit):
             yield from _within(name, "bounds", bounds, limits, unit)
             yield from _start(name, "start", start, bounds)
-        case LightParameter(bounds=bounds, start=start), LightRole(limits=limits, channel=channel):
-            yield from _within(name, "bounds", bounds, limits, channel.rsplit("_", 1)[-1])
+        case LightParameter(bounds=bounds, start=start), LightRole(limits=limits) as light:
+            unit = light.unit if light.channel is None else light.channel.rsplit("_", 1)[-1]
+            yield from _within(name, "bounds", bounds, limits, unit)
             yield from _start(name, "start", start, bounds)
         case ExposureParameter(bounds_ms=bounds, start_ms=start), _:
             yield from _start(name, "start_ms", start, bounds)

@@ -21,9 +21,12 @@ KIND_OF_ROLE = {
     "sample": "xy_stage",
     "focus": "stage",
     "light": "light",
+    "shutter": "shutter",
 }
 """Kinds that the name of a role says."""
 KIND_OF_KEY = {
+    "switch": "light",
+    "level": "light",
     "property": "property",
     "limits_deg": "rotation",
     "channel": "light",

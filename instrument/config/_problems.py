@@ -37,7 +37,9 @@ _TAG_OF: dict[type[BaseModel], str] = {
     NoiseOfThermalCamera: "thermal",
     NoiseOfCounts: "counts",
 }
-_KINDS = ("camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light")
+_KINDS = (
+    "camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light", "shutter",
+)  # fmt: skip
 _PATCHES = ("square", "oblong")
 _BASES = ("zernike", "superpixel", "disc")
 _TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *_PATCHES, *DOMAINS, *KINDS_OF_OBJECTS}

@@ -38,6 +38,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -233,7 +234,11 @@ def _asked(role: Role) -> str:
                 for axis, limits in zip("xy", role.limits_um, strict=True)
             )
         case LightRole():
-            return f"{role.channel} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+            return (
+                f"{role.quantity()} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+            )
+        case ShutterRole():
+            return "closed but for frames"
 
 
 def _span(limits: tuple[float, float]) -> str:
