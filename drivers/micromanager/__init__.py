@@ -9,6 +9,14 @@ limits and `setSLMImage` wraps 300 to 44.
 from drivers.micromanager._camera import MicroManagerCamera
 from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
+from drivers.micromanager._loading import DeviceEntry, load_devices
+from drivers.micromanager._presets import (
+    MicroManagerPresets,
+    PresetSetting,
+    apply_preset,
+    config_groups,
+    preset_settings,
+)
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
 from drivers.micromanager._shutter import MicroManagerLight, MicroManagerShutter, Switch
@@ -21,9 +29,11 @@ from drivers.micromanager._stages import (
 
 __all__ = [
     "CameraSettings",
+    "DeviceEntry",
     "MicroManager",
     "MicroManagerCamera",
     "MicroManagerLight",
+    "MicroManagerPresets",
     "MicroManagerProperty",
     "MicroManagerRotation",
     "MicroManagerSLM",
@@ -31,5 +41,10 @@ __all__ = [
     "MicroManagerShutter",
     "MicroManagerStage",
     "MicroManagerXYStage",
+    "PresetSetting",
     "Switch",
+    "apply_preset",
+    "config_groups",
+    "load_devices",
+    "preset_settings",
 ]

@@ -18,12 +18,14 @@ from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
 from instrument.bench.emitters import open_emitters
 from instrument.bench.opening import ConnectError, all_or_every_failure
+from instrument.bench.presets import check_group_role, set_presets
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
     Config,
     InterlockConfig,
     LightRole,
+    ListedMicroManager,
     LoadedMicroManager,
     PropertyRole,
     Role,
@@ -65,6 +67,7 @@ def connect(config: Config) -> Bench:
         interlocks = [_interlock(entry, instruments) for entry in config.bench.interlocks]
         manager = _open_micromanager(config, virtual, undo)
         emitters = open_emitters(config, manager)
+        set_presets(config, manager, emitters)
         devices = {**_open_roles(config, manager), **lights, **emitters}
         return _build(config, devices, interlocks, virtual, undo)
 
@@ -179,19 +182,32 @@ def _interlock(entry: InterlockConfig, instruments: dict[str, VisaInstrument]) -
 def _open_micromanager(
     config: Config, virtual: VirtualBench | None, undo: ExitStack
 ) -> MicroManager:
-    from drivers.micromanager import MicroManager
+    from drivers.micromanager import DeviceEntry, MicroManager, load_devices
 
     block = config.bench.micromanager
-    if isinstance(block, LoadedMicroManager):
-        adapters = [block.adapters] if block.adapters else []
-        try:
+    try:
+        if isinstance(block, LoadedMicroManager):
+            adapters = [block.adapters] if block.adapters else []
             manager = MicroManager.from_config(block.config, adapter_paths=adapters)
-        except DeviceError as error:
-            one_line = " ".join(str(error).split())
-            raise ConnectError([f"`bench.micromanager.config`: {one_line}"]) from error
-    else:
-        assert virtual is not None  # noqa: S101 - the other kind of block opened it
-        manager = MicroManager(virtual.core)
+        elif isinstance(block, ListedMicroManager):
+            adapters = [block.adapters] if block.adapters else []
+            entries = {
+                label: DeviceEntry(
+                    adapter=device.adapter,
+                    name=device.name,
+                    properties=device.properties,
+                    hub=device.hub,
+                )
+                for label, device in block.devices.items()
+            }
+            manager = load_devices(entries, adapter_paths=adapters)
+        else:
+            assert virtual is not None  # noqa: S101 - that kind of block opened it
+            manager = MicroManager(virtual.core)
+    except DeviceError as error:
+        key = "devices" if isinstance(block, ListedMicroManager) else "config"
+        one_line = " ".join(str(error).split())
+        raise ConnectError([f"`bench.micromanager.{key}`: {one_line}"]) from error
     undo.callback(manager.close)
     return manager
 
@@ -200,6 +216,7 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     from drivers.micromanager import (
         CameraSettings,
         MicroManagerCamera,
+        MicroManagerPresets,
         MicroManagerProperty,
         MicroManagerRotation,
         MicroManagerSelector,
@@ -222,6 +239,10 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
                 return MicroManagerCamera(manager, role.device, settings=settings)
             case SlmRole():
                 return MicroManagerSLM(manager, role.device)
+            case SelectorRole(group=str(group)):
+                presets = MicroManagerPresets(manager, group)
+                check_group_role(config, presets)
+                return presets
             case SelectorRole():
                 return MicroManagerSelector(manager, role.device)
             case StageRole(limits_um=limits):

@@ -43,17 +43,6 @@ VIRTUAL_MODELS: dict[str, type[VirtualBenchOptions]] = {
 """Models of the virtual benches by the word that chooses them."""
 
 
-class LoadedMicroManager(Section):
-    """`micromanager: {config: bench.cfg}`: devices that Micro-Manager's wizard configured.
-
-    `adapters` names the folder of a Micro-Manager installation, where pymmcore-plus does not find
-    it by itself.
-    """
-
-    config: Path
-    adapters: Path | None = None
-
-
 class VisaConfig(Section):
     """One VISA instrument: which declaration describes it and where it listens.
 
@@ -90,6 +79,49 @@ def _is_property_value(value: object) -> object:
 
 Roi = Annotated[tuple[int, int, int, int] | None, BeforeValidator(_is_roi)]
 PropertyValue = Annotated[str | int | float, BeforeValidator(_is_property_value)]
+
+
+class LoadedMicroManager(Section):
+    """`micromanager: {config: bench.cfg}`: devices that Micro-Manager's wizard configured.
+
+    `adapters` names the folder of a Micro-Manager installation, where pymmcore-plus does not find
+    it by itself. `presets` of its config groups (`Channel: FITC`) are set when the bench connects.
+    """
+
+    config: Path
+    adapters: Path | None = None
+    presets: dict[str, str] = Field(default_factory=dict)
+
+
+class ListedDevice(Section):
+    """One device of `micromanager: {devices: ...}`: a device adapter's library and name in it."""
+
+    adapter: str
+    name: str
+    properties: dict[str, PropertyValue] = Field(default_factory=dict)
+    hub: str | None = None
+
+
+class ListedMicroManager(Section):
+    """`micromanager: {devices: {Camera: {adapter: DemoCamera, name: DCam}}}`, without a `.cfg`.
+
+    Devices are loaded and initialised in the order of the file; a `hub` stands before what hangs
+    on it.
+    """
+
+    devices: dict[str, ListedDevice] = Field(min_length=1)
+    adapters: Path | None = None
+
+    @model_validator(mode="after")
+    def _hubs_come_first(self) -> ListedMicroManager:
+        before: list[str] = []
+        for label, device in self.devices.items():
+            if device.hub is not None and device.hub not in before:
+                raise ValueError(
+                    f"the hub of {label}, {device.hub!r}, is no device above it in `devices`"
+                )
+            before.append(label)
+        return self
 
 
 class CameraRole(Section):
@@ -158,11 +190,25 @@ class XYStageRole(Section):
 
 
 class SelectorRole(Section):
-    """Role of a device with numbered positions (filter wheel, turret, state device)."""
+    """Role of a device with numbered positions (filter wheel, turret, state device).
+
+    `group` instead of `device` names a config group of Micro-Manager, whose presets are the
+    positions; it is then the `device` as well.
+    """
 
     kind: Literal["selector"] = "selector"
     device: str
+    group: str | None = None
     settle_ms: Duration = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_group_stands_for_a_device(cls, raw: object) -> object:
+        if not isinstance(raw, dict) or raw.get("group") is None:
+            return raw
+        if raw.get("device", raw["group"]) != raw["group"]:
+            raise ValueError("`device` or `group`, not both")
+        return {**raw, "device": raw["group"]}
 
 
 class PropertyRole(Section):
@@ -283,14 +329,22 @@ class InterlockConfig(Section):
 
 def _which_micromanager(value: object) -> object:
     if isinstance(value, dict):
-        return value.get("virtual", LOADED)
+        return value.get("virtual", LISTED if "devices" in value else LOADED)
+    if isinstance(value, ListedMicroManager):
+        return LISTED
     return value.virtual if isinstance(value, VirtualBenchOptions) else LOADED  # pyright: ignore[reportAttributeAccessIssue]
 
 
-LOADED = "loaded"
+LOADED, LISTED = "loaded", "listed"
 _VIRTUAL: Any = tuple(Annotated[model, Tag(name)] for name, model in VIRTUAL_MODELS.items())
 MicroManagerConfig = Annotated[
-    Union[(*_VIRTUAL, Annotated[LoadedMicroManager, Tag(LOADED)])],
+    Union[
+        (
+            *_VIRTUAL,
+            Annotated[LoadedMicroManager, Tag(LOADED)],
+            Annotated[ListedMicroManager, Tag(LISTED)],
+        )
+    ],
     Discriminator(_which_micromanager),
 ]
 

@@ -102,6 +102,8 @@ def _claims(role: Role) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             for key, name in (("property", level), ("switch", switch.property if switch else None)):
                 if name is not None:
                     yield key, name, device if name in WHERE_A_DEVICE_IS else (*device, name)
+        case SelectorRole(group=str(group)):
+            yield "group", group, ("config group", group)
         case PropertyRole(property=name) if name not in WHERE_A_DEVICE_IS:
             yield "property", name, (*device, name)
         case _:
