@@ -230,7 +230,10 @@ class NumericProperty(Actuator[float], Protocol):
 
 @runtime_checkable
 class LightSource(Actuator[float], Protocol):
-    """A light whose level is one number (power, current) and which can be switched off."""
+    """A light whose level is one number (power, current) and which can be switched off.
+
+    A shutter is one too, of the levels 1 (open) and 0 (closed).
+    """
 
     @property
     def unit(self) -> str:
@@ -244,19 +247,6 @@ class LightSource(Actuator[float], Protocol):
 
     def is_on(self) -> bool:
         """Whether the device says that light can leave it now (output on and level above zero)."""
-        ...
-
-
-@runtime_checkable
-class Shutter(Device, Protocol):
-    """What stands between a light and the sample; its safe state is closed."""
-
-    def open(self, *, timeout_s: float) -> None:
-        """Open and verify it; raise `DeviceTimeout` if it is not open after `timeout_s`."""
-        ...
-
-    def is_open(self) -> bool:
-        """Whether the device says that light can pass now."""
         ...
 
 

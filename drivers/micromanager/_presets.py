@@ -1,8 +1,8 @@
 """Config groups of a Micro-Manager core: presets that are waited for and read back.
 
-The core's own `waitForConfig` swallows every timeout (micro-manager/pymmcore #90), so each device of
-a preset is waited for here; its `getCurrentConfig` compares letters, in which 2 is not 2.0000, so
-each setting is read back.
+The core's own `waitForConfig` swallows every timeout (micro-manager/pymmcore #90), so each device
+of a preset is waited for here; its `getCurrentConfig` compares letters, in which 2 is not 2.0000,
+so each setting is read back.
 """
 
 from __future__ import annotations

@@ -19,15 +19,17 @@ from drivers.micromanager._settings import (
     verify_properties,
 )
 
+OPEN, CLOSED = 1.0, 0.0
 SHUTTER_TIMEOUT_S = 5.0
 _POLL_S = 1e-3
 
 
 class MicroManagerShutter:
-    """A shutter (`drivers.devices.Shutter`), opened and closed by us and by nobody else.
+    """A shutter, as a light of two levels, 1 open and 0 closed (`drivers.devices.LightSource`).
 
-    Micro-Manager's autoshutter is switched off: it opens the shutter before a sequence and leaves
-    it open where the sequence does not start (mmCoreAndDevices #901).
+    It is opened and closed by us and by nobody else: Micro-Manager's autoshutter is switched off,
+    which opens the shutter before a sequence and leaves it open where the sequence does not start
+    (mmCoreAndDevices #901).
 
     Parameters
     ----------
@@ -42,48 +44,71 @@ class MicroManagerShutter:
         If there is no such shutter, or the autoshutter stays on.
     """
 
+    unit = "1"
+    limits = (CLOSED, OPEN)
+
     def __init__(self, manager: MicroManager, label: str):
         manager.require(label, "shutter")
         self.name = label
         self._manager = manager
         self._core = manager.core
+        self._target = CLOSED
         manager.switch_autoshutter_off()
 
     def describe(self) -> DeviceDescription:
         """Identity and every property."""
         return self._manager.describe(self.name, "shutter")
 
-    def open(self, *, timeout_s: float) -> None:
-        """Open, and return when it says that it is; `DeviceTimeout` after `timeout_s`."""
-        self._bring(is_open=True, timeout_s=timeout_s)
+    def check(self, target: float) -> None:
+        """Refuse what is neither open nor closed."""
+        if target not in {CLOSED, OPEN}:  # nor NaN
+            raise LimitViolation(
+                f"{self.name}: {target:g} asked; a shutter is open (1) or closed (0)"
+            )
 
-    def is_open(self) -> bool:
-        """Whether the device says that light can pass."""
-        return self._manager.call(
-            f"{self.name}: open?", lambda: bool(self._core.getShutterOpen(self.name))
+    def start(self, target: float) -> None:
+        """Start to open (1) or to close (0)."""
+        self.check(target)
+        self._target = target
+        self._manager.call(
+            f"{self.name}: {self._word}",
+            lambda: self._core.setShutterOpen(self.name, target == OPEN),
         )
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Return when it says that it is there; `DeviceTimeout` after `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        self._manager.wait(self.name, timeout_s=timeout_s)
+        while self.read_back() != self._target:
+            if time.monotonic() > deadline_s:
+                raise DeviceTimeout(
+                    f"{self.name}: asked to be {self._word}, it says that it is not after "
+                    f"{timeout_s:g} s; check its power and its interlock"
+                )
+            time.sleep(_POLL_S)  # the core offers no event that may be relied on
+
+    def read_back(self) -> float:
+        """1 if the device says that it is open, 0 if it is closed."""
+        is_open = self._manager.call(
+            f"{self.name}: open?", lambda: self._core.getShutterOpen(self.name)
+        )
+        return OPEN if is_open else CLOSED
+
+    def is_on(self) -> bool:
+        """Whether light can pass now."""
+        return self.read_back() == OPEN
 
     def make_safe(self) -> None:
         """Close, and verify that it says so."""
-        self._bring(is_open=False, timeout_s=SHUTTER_TIMEOUT_S)
+        self.start(CLOSED)
+        self.wait(timeout_s=SHUTTER_TIMEOUT_S)
 
     def close(self) -> None:
         """Nothing of its own to release; the core is closed by its owner, the shutter before."""
 
-    def _bring(self, *, is_open: bool, timeout_s: float) -> None:
-        word = "open" if is_open else "closed"
-        deadline_s = time.monotonic() + timeout_s
-        self._manager.call(
-            f"{self.name}: {word}", lambda: self._core.setShutterOpen(self.name, is_open)
-        )
-        self._manager.wait(self.name, timeout_s=timeout_s)
-        while self.is_open() != is_open:
-            if time.monotonic() > deadline_s:
-                raise DeviceTimeout(
-                    f"{self.name}: asked to be {word}, it says that it is not after {timeout_s:g} "
-                    "s; check its power and its interlock"
-                )
-            time.sleep(_POLL_S)  # the core offers no event that may be relied on
+    @property
+    def _word(self) -> str:
+        return "open" if self._target == OPEN else "closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

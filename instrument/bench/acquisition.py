@@ -254,7 +254,7 @@ def check_batch(
 
 def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
     """Mean of a few frames with the light off, where there is a light to be off."""
-    if not bench.can_be_dark:
+    if not bench.lights():
         return None
     with stopwatch.measure("exposure"):
         darks = [bench.camera.snap(timeout_s=SNAP_TIMEOUT_S) for _ in range(DARK_FRAMES)]

@@ -21,7 +21,6 @@ from drivers import (
     LightSource,
     Position,
     ProtocolError,
-    Shutter,
     SpatialLightModulator,
     Stage,
     XYStage,
@@ -33,6 +32,7 @@ from instrument.bench.actuators import (
     verify,
     verify_position,
 )
+from instrument.bench.emitters import lights_first
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
 from instrument.bench.patterns import make_basis
 from instrument.bench.safety import Interlock, Unsafe, UnsafeBench, make_all_safe, signals_wait
@@ -40,10 +40,10 @@ from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
     Config,
+    EmitterRole,
     LightRole,
     PatternParameter,
     Role,
-    ShutterRole,
     SlmRole,
     XYStageRole,
 )
@@ -97,7 +97,7 @@ class Bench:
         self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
         self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
         self._light_level = {
-            name: role.level for name, role in self.roles.items() if isinstance(role, LightRole)
+            name: role.level for name, role in self.roles.items() if isinstance(role, EmitterRole)
         }
         bases = {
             name: make_basis(parameter, self.slm(parameter.role).shape)
@@ -143,25 +143,12 @@ class Bench:
         return as_kind(self.devices[role], XYStage, role)
 
     def lights(self) -> dict[str, LightSource]:
-        """Lights by role."""
+        """Lights by role, shutters last: in the order in which they come on and go dark."""
         return {
             name: as_kind(self.devices[name], LightSource, name)
-            for name, role in self.roles.items()
-            if isinstance(role, LightRole)
+            for name in lights_first(self.roles)
+            if isinstance(self.roles[name], EmitterRole)
         }
-
-    def shutters(self) -> dict[str, Shutter]:
-        """Shutters by role."""
-        return {
-            name: as_kind(self.devices[name], Shutter, name)
-            for name, role in self.roles.items()
-            if isinstance(role, ShutterRole)
-        }
-
-    @property
-    def can_be_dark(self) -> bool:
-        """Whether there is a light to be switched off, or a shutter to be closed."""
-        return bool(self.lights() or self.shutters())
 
     def light_level(self, role: str) -> float:
         """Level of a light while frames are taken, in its unit: the file's, or the design's."""
@@ -266,8 +253,6 @@ class Bench:
     ) -> Iterator[None]:
         """Light on for the length of the block, off and verified off afterwards, come what may.
 
-        Shutters open before the lights come on, and close after they went off.
-
         Parameters
         ----------
         stopwatch
@@ -280,8 +265,8 @@ class Bench:
         InterlockTripped
             Before any light leaves, if a condition does not hold.
         """
-        lights, shutters = self.lights(), self.shutters()
-        if not lights and not shutters:
+        lights = self.lights()
+        if not lights:
             yield
             return
         self.check_interlocks()
@@ -291,18 +276,16 @@ class Bench:
         try:
             self._is_lit = True
             with stopwatch.measure("light"):
-                for shutter in shutters.values():
-                    shutter.open(timeout_s=LIGHT_TIMEOUT_S)
                 for role, light in lights.items():
                     light.start(asked[role])
                     light.wait(timeout_s=LIGHT_TIMEOUT_S)
             with stopwatch.measure("settle"):
-                self._settle([*shutters, *lights])
+                self._settle(lights)
             yield
         finally:
             self._is_lit = False
             with signals_wait(), stopwatch.measure("light"):
-                self._darken({**lights, **shutters})
+                self._darken(lights)
 
     def check_interlocks(self) -> None:
         """Raise `InterlockTripped` for the first condition that does not hold."""
@@ -313,18 +296,10 @@ class Bench:
 
     def safe(self) -> tuple[Unsafe, ...]:
         """Light off first, then shutters; modulators flat, stages stay; report what failed."""
-        order = (LightRole, ShutterRole)
-        lights_first = sorted(
-            self.devices.items(),
-            key=lambda item: next(
-                (n for n, kind in enumerate(order) if isinstance(self.roles[item[0]], kind)),
-                len(order),
-            ),
-        )
         with signals_wait():
             return make_all_safe([
-                (role, device)
-                for role, device in lights_first
+                (role, self.devices[role])
+                for role in lights_first(self.roles)
                 if not (self._keeps_design and isinstance(self.roles[role], SlmRole))
             ])
 
@@ -410,7 +385,7 @@ class Bench:
         time.sleep(settle_ms / 1e3)
 
     @staticmethod
-    def _darken(lights_first: Mapping[str, Device]) -> None:
-        unsafe = make_all_safe(list(lights_first.items()))
+    def _darken(lights: Mapping[str, LightSource]) -> None:
+        unsafe = make_all_safe(list(lights.items()))
         if unsafe:
             raise UnsafeBench(unsafe)

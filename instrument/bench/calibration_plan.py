@@ -18,6 +18,7 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.config import ShutterRole
 
 TOP_FRACTION = 0.85
 OVEREXPOSURE = 1.5
@@ -35,8 +36,6 @@ LOOKS = 8
 LOOK_FRAMES = 4
 LOOK_STEP = 4.0
 CAPTURE_TIMEOUT_S = 10.0
-OPEN = 1.0
-"""Stands for the light behind a shutter, where there is no other to set."""
 BYTES_AT_ONCE = 2**27
 """Frames that a sequence holds before they are added up: 128 MB."""
 
@@ -115,7 +114,7 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
     DeviceError
         No light that can be switched off, none that reaches the camera, or too much of it.
     """
-    if not bench.can_be_dark:
+    if not bench.lights():
         raise DeviceError(
             f"{bench.camera.name} (role camera): bench.roles names no light that could be switched "
             "off, and a calibration needs the dark; add a role of kind light or shutter, or "
@@ -130,8 +129,8 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
         if low_ms <= factor * exposure_ms <= high_ms
     ]
     fractions = np.linspace(0, 1, protocol.levels + 1)[1:] ** 2  # evenly spaced in noise
-    # Behind a shutter alone there is one level of light.
-    ladder = _Ladder.by_light(bench) if bench.lights() else _Ladder.by_exposure(bench)
+    is_dimmed = not isinstance(bench.roles[next(iter(bench.lights()))], ShutterRole)
+    ladder = _Ladder.by_light(bench) if is_dimmed else _Ladder.by_exposure(bench)
     saturating, share = _saturating_level(bench, ladder)
     if min(ladder.highest, share * saturating) * fractions[0] < ladder.lowest:
         ladder = _Ladder.by_exposure(bench)  # a light that cannot be dimmed so far
@@ -187,7 +186,7 @@ class _Ladder:
     def by_exposure(cls, bench: Bench) -> _Ladder:
         exposure_ms = bench.camera_role.exposure_ms
         low, high = bench.camera.exposure_limits_ms or (0.0, 100 * exposure_ms)
-        level = next((bench.light_level(role) for role in bench.lights()), OPEN)
+        level = bench.light_level(next(iter(bench.lights())))
         return cls(
             unit="ms", lowest=low, highest=high, look=exposure_ms, exposure_ms=None, light=level
         )
@@ -254,14 +253,14 @@ def _look(bench: Bench, step: Step) -> np.ndarray:
 @contextlib.contextmanager
 def _light(bench: Bench, step: Step) -> Iterator[None]:
     lit = [role for role, light in bench.lights().items() if light.is_on()]
-    lit += [role for role, shutter in bench.shutters().items() if shutter.is_open()]
     if lit:
         raise DeviceError(f"{', '.join(lit)}: still on, the light was to be off between levels")
     if not step.light:
         yield
         return
-    levels = dict.fromkeys(bench.lights(), 0.0)
-    if levels:
-        levels[next(iter(levels))] = step.light
+    first, *others = bench.lights()
+    shutters = [role for role in others if isinstance(bench.roles[role], ShutterRole)]
+    levels = {first: step.light, **dict.fromkeys(others, 0.0)}
+    levels |= {role: bench.light_level(role) for role in shutters}
     with bench.illuminated(stopwatch=Stopwatch(), levels=levels):
         yield

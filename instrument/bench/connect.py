@@ -23,6 +23,7 @@ from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
     Config,
+    EmitterRole,
     InterlockConfig,
     LightRole,
     ListedMicroManager,
@@ -31,7 +32,6 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
-    ShutterRole,
     SlmRole,
     StageRole,
     VirtualMicroManager,
@@ -260,7 +260,7 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     return all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
-        if not isinstance(role, LightRole | ShutterRole)
+        if not isinstance(role, EmitterRole)
     })
 
 

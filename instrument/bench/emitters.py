@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from drivers import Device
 from instrument.bench.opening import all_or_every_failure
 from instrument.bench.safety import UnsafeBench, make_all_safe
-from instrument.config import Config, LightRole, ShutterRole
+from instrument.config import Config, EmitterRole, LightRole, Role, ShutterRole
 
 if TYPE_CHECKING:
     from drivers.micromanager import MicroManager
 
 _log = logging.getLogger(__name__)
+
+
+def lights_first(roles: Mapping[str, Role]) -> list[str]:
+    """Names of roles in the order in which they are made safe: lights, shutters, all others."""
+    kinds = get_args(EmitterRole)
+
+    def rank(name: str) -> int:
+        fitting = (n for n, kind in enumerate(kinds) if isinstance(roles[name], kind))
+        return next(fitting, len(kinds))
+
+    return sorted(roles, key=rank)
 
 
 def open_emitters(config: Config, manager: MicroManager) -> dict[str, Device]:
@@ -35,15 +46,14 @@ def open_emitters(config: Config, manager: MicroManager) -> dict[str, Device]:
         One could not be made safe.
     """
     roles = config.bench.roles
-    wanted: dict[str, LightRole | ShutterRole] = {
-        name: role
-        for name, role in roles.items()
-        if isinstance(role, LightRole) and role.channel is None
-    }
-    wanted |= {name: role for name, role in roles.items() if isinstance(role, ShutterRole)}
+    wanted: dict[str, EmitterRole] = {}
+    for name in lights_first(roles):
+        role = roles[name]
+        if isinstance(role, EmitterRole) and not _is_visa(role):
+            wanted[name] = role
     emitters: dict[str, Device] = {}
 
-    def open_one(name: str, role: LightRole | ShutterRole) -> None:
+    def open_one(name: str, role: EmitterRole) -> None:
         emitters[name] = _open(role, manager)
 
     try:
@@ -64,7 +74,11 @@ def make_dark(emitters: Mapping[str, Device]) -> None:
         raise UnsafeBench(unsafe)
 
 
-def _open(role: LightRole | ShutterRole, manager: MicroManager) -> Device:
+def _is_visa(role: EmitterRole) -> bool:
+    return isinstance(role, LightRole) and role.channel is not None
+
+
+def _open(role: EmitterRole, manager: MicroManager) -> Device:
     from drivers.micromanager import MicroManagerLight, MicroManagerShutter, Switch
 
     if isinstance(role, ShutterRole):

@@ -3,6 +3,7 @@
 from instrument.config._bench import (
     BenchConfig,
     CameraRole,
+    EmitterRole,
     InterlockConfig,
     LightRole,
     ListedMicroManager,
@@ -72,6 +73,7 @@ __all__ = [
     "ConfirmConfig",
     "DesignConfig",
     "DiscParameter",
+    "EmitterRole",
     "ExposureParameter",
     "GradientSearch",
     "InterlockConfig",

@@ -7,7 +7,7 @@ that nobody has to write it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -291,7 +291,12 @@ class ShutterRole(Section):
     kind: Literal["shutter"] = "shutter"
     device: str
     settle_ms: Duration = 0.0
+    level: ClassVar[float] = 1.0
+    safe: ClassVar[float] = 0.0
 
+
+EmitterRole = LightRole | ShutterRole
+"""Roles that let light out, and are dark but for frames; in the order in which they go dark."""
 
 Role = Annotated[
     CameraRole

@@ -176,7 +176,7 @@ def _with_kind_of_role(parameter: Any, roles: Mapping[str, Any]) -> Any:
         return parameter
     role = roles.get(str(parameter.get("role")))
     kind = role.get("kind") if isinstance(role, dict) else None
-    return parameter if kind in (None, "xy_stage") else {"of": kind, **parameter}
+    return parameter if kind in (None, "xy_stage", "shutter") else {"of": kind, **parameter}
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:

@@ -105,9 +105,7 @@ def test_presets_of_a_python_device_are_set_and_read_back():
     manager = MicroManager(bench.core, timeout_s=TIMEOUT_S)
     bench.core.defineConfig("Height", "up", "Z", "Position", "4.0")
     try:
-        apply_preset(
-            manager, "Height", "up"
-        )  # it travels, and is waited for
+        apply_preset(manager, "Height", "up")  # it travels, and is waited for
         assert bench.core.getPosition("Z") == 4.0
     finally:
         manager.close()

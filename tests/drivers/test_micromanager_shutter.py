@@ -7,7 +7,7 @@ import math
 import pytest
 from pymmcore_plus import CMMCorePlus
 
-from drivers.devices import LightSource, Shutter
+from drivers.devices import LightSource
 from drivers.errors import (
     ConnectionLost,
     DeviceTimeout,
@@ -53,12 +53,13 @@ def lamp(manager):
 
 
 def test_a_shutter_opens_and_its_safe_state_is_closed(shutter, manager):
-    assert isinstance(shutter, Shutter)
-    shutter.open(timeout_s=TIMEOUT_S)
-    assert (shutter.is_open(), manager.core.getShutterOpen("Shutter")) == (True, True)
+    assert isinstance(shutter, LightSource)
+    shutter.start(1.0)
+    shutter.wait(timeout_s=TIMEOUT_S)
+    assert (shutter.is_on(), manager.core.getShutterOpen("Shutter")) == (True, True)
     for _ in range(2):
         shutter.make_safe()
-    assert (shutter.is_open(), manager.core.getShutterOpen("Shutter")) == (False, False)
+    assert (shutter.is_on(), shutter.read_back()) == (False, 0.0)
 
 
 def test_nothing_else_opens_the_shutter(shutter, manager):
@@ -81,8 +82,17 @@ def test_a_stuck_shutter_is_a_timeout(shutter, manager, mocker, is_stuck):
     mocker.patch("drivers.micromanager._shutter.SHUTTER_TIMEOUT_S", SHORT_S)
     mocker.patch.object(manager.core, "getShutterOpen", return_value=is_stuck)
     word = "closed" if is_stuck else "open"
+    shutter.start(0.0 if is_stuck else 1.0)
     with pytest.raises(DeviceTimeout, match=f"Shutter: asked to be {word}, it says that it is not"):
-        shutter.make_safe() if is_stuck else shutter.open(timeout_s=SHORT_S)
+        shutter.make_safe() if is_stuck else shutter.wait(timeout_s=SHORT_S)
+
+
+@pytest.mark.parametrize("target", [0.5, -1.0, 2.0, math.nan])
+@pytest.mark.parametrize("act", ["check", "start"])
+def test_a_shutter_is_open_or_closed(shutter, act, target):
+    with pytest.raises(LimitViolation, match=r"Shutter: .* asked; a shutter is open \(1\) or clo"):
+        getattr(shutter, act)(target)
+    assert not shutter.is_on()
 
 
 def test_what_the_core_says_of_a_shutter_is_passed_on(shutter, manager, mocker):

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from drivers import DeviceError
+from drivers import DeviceError, LimitViolation
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS
@@ -13,7 +13,7 @@ from instrument.bench.safety import Interlock, InterlockTripped, UnsafeBench
 from instrument.bench.timing import Stopwatch
 from instrument.config import ConfigError, ShutterRole, parse_config
 from tests.instrument import fakes
-from tests.instrument.fakes import FakeDevice, FakeMeter, make_bench, make_config, merged
+from tests.instrument.fakes import FakeLight, FakeMeter, make_bench, make_config, merged
 
 SYSTEM = """Property,Core,Initialize,0
 Device,Camera,DemoCamera,DCam
@@ -54,23 +54,14 @@ def parsed(tmp_path, changes=None):
     )
 
 
-class FakeShutter(FakeDevice):
+class FakeShutter(FakeLight):
     kind = "shutter"
+    unit = "1"
+    limits = (0.0, 1.0)
 
-    def __init__(self, name, log):
-        super().__init__(name, log)
-        self.was_opened = False
-
-    def open(self, *, timeout_s):
-        self.note("open")
-        self.was_opened = True
-
-    def is_open(self):
-        return self.was_opened
-
-    def make_safe(self):
-        super().make_safe()
-        self.was_opened = False
+    def check(self, target):
+        if target not in {0.0, 1.0}:
+            raise LimitViolation(f"{self.name}: {target}")
 
 
 @pytest.fixture
@@ -80,21 +71,23 @@ def bench(tmp_path, monkeypatch):
 
 
 def lit_calls(bench):
-    switched = {"open", "make_safe", "snap"}
+    lights = {light.name for light in bench.lights().values()}
     return [
-        call[:2] for call in bench.log.calls if call[1] in switched or call[:2] == ("led", "start")
+        call[:2]
+        for call in bench.log.calls
+        if call[1] == "snap" or (call[0] in lights and call[1] in {"start", "make_safe"})
     ]
 
 
 # ---- order
 
 
-def test_shutters_open_before_the_lights_and_close_after_them(bench):
+def test_shutters_open_and_close_after_the_lights_came_on_and_went_off(bench):
     with bench.illuminated(stopwatch=Stopwatch()):
         bench.camera.snap(timeout_s=1)
     assert lit_calls(bench) == [
-        ("Blade", "open"),
         ("led", "start"),
+        ("Blade", "start"),
         ("Camera", "snap"),
         ("led", "make_safe"),
         ("Blade", "make_safe"),
@@ -123,7 +116,7 @@ def test_a_light_that_fails_closes_the_shutter(bench):
         bench.illuminated(stopwatch=Stopwatch()),
     ):
         pytest.fail("nothing may be lit")
-    assert not bench.devices["shutter"].is_open()
+    assert bench.log.calls[-1][:2] == ("Blade", "make_safe")
 
 
 @pytest.mark.parametrize("has_light", [True, False])
@@ -137,19 +130,18 @@ def test_no_shutter_opens_while_an_interlock_is_tripped(bench, has_light):
     )  # fmt: skip
     with pytest.raises(InterlockTripped), bench.illuminated(stopwatch=Stopwatch()):
         pytest.fail("nothing may be lit")
-    assert "open" not in [call[1] for call in bench.log.calls]
+    assert "start" not in [call[1] for call in bench.log.calls]
 
 
 def test_a_shutter_alone_makes_the_dark_for_the_black_level(bench):
     del bench.roles["light"]
-    assert bench.can_be_dark
+    assert list(bench.lights()) == ["shutter"]
     space = bench.space()
     bench.apply(space.start, space=space, stopwatch=Stopwatch())
     batch = capture_batch(bench, ((0.0, 0.0),), stopwatch=Stopwatch(), on_frame=lambda _i, _f: None)
     assert batch.black_level_adu == pytest.approx(100, abs=1)
-    snaps_and_shutter = [name for name in lit_calls(bench) if name[0] != "led"]
-    assert snaps_and_shutter == [
-        ("Camera", "snap"), ("Camera", "snap"), ("Blade", "open"), ("Camera", "snap"),
+    assert lit_calls(bench) == [
+        ("Camera", "snap"), ("Camera", "snap"), ("Blade", "start"), ("Camera", "snap"),
         ("Blade", "make_safe"),
     ]  # fmt: skip
 
@@ -160,13 +152,13 @@ def test_a_shutter_alone_makes_the_dark_for_the_black_level(bench):
 def test_what_was_left_on_is_dark_once_connected_and_lit_for_frames_only(tmp_path, mocker):
     with connect(parsed(tmp_path)) as bench:
         lamp, blade = bench.devices["light"], bench.devices["shutter"]
-        assert (lamp.is_on(), blade.is_open()) == (False, False)
+        assert (lamp.is_on(), blade.is_on()) == (False, False)
         assert isinstance(bench.roles["shutter"], ShutterRole)
         seen = []
         really = bench.camera.snap
 
         def snap(*, timeout_s):
-            seen.append((lamp.is_on(), blade.is_open()))
+            seen.append((lamp.is_on(), blade.is_on()))
             return really(timeout_s=timeout_s)
 
         mocker.patch.object(bench.camera, "snap", side_effect=snap)
@@ -174,7 +166,7 @@ def test_what_was_left_on_is_dark_once_connected_and_lit_for_frames_only(tmp_pat
         bench.apply(space.start, space=space, stopwatch=Stopwatch())
         capture_batch(bench, ((0.0, 0.0),), stopwatch=Stopwatch(), on_frame=lambda _i, _f: None)
         assert seen == [(False, False), (False, False), (True, True)]
-        assert (lamp.is_on(), blade.is_open()) == (False, False)
+        assert (lamp.is_on(), blade.is_on()) == (False, False)
 
 
 def test_a_device_that_cannot_be_opened_leaves_the_others_dark(tmp_path, mocker):
@@ -245,7 +237,7 @@ def test_a_recorded_bench_file_with_a_lamp_is_read_again(tmp_path):
 def test_behind_a_shutter_alone_the_ladder_climbs_by_exposure(bench):
     del bench.roles["light"]
     shutter = bench.devices["shutter"]
-    bench.camera.light = type("Behind", (), {"is_on": lambda self: shutter.is_open()})()
+    bench.camera.light = type("Behind", (), {"is_on": lambda self: shutter.is_on()})()
     plan = make_plan(bench, PROTOCOLS["quick"])
     assert {step.light for step in plan.steps} == {0.0, 1.0}
     assert len({step.exposure_ms for step in plan.steps if step.light}) > 5

@@ -159,7 +159,7 @@ def listed(tmp_path, changes=None):
 def test_a_bench_needs_no_cfg(tmp_path):
     with connect(listed(tmp_path)) as bench:
         assert bench.camera.shape == (64, 64)
-        assert not bench.shutters()["shutter"].is_open()
+        assert not bench.lights()["shutter"].is_on()
 
 
 def test_a_recorded_bench_of_listed_devices_is_read_again(tmp_path):
