@@ -9,6 +9,7 @@ limits and `setSLMImage` wraps 300 to 44.
 from drivers.micromanager._camera import MicroManagerCamera
 from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
+from drivers.micromanager._events import MicroManagerEvents
 from drivers.micromanager._loading import DeviceEntry, load_devices
 from drivers.micromanager._presets import (
     MicroManagerPresets,
@@ -32,6 +33,7 @@ __all__ = [
     "DeviceEntry",
     "MicroManager",
     "MicroManagerCamera",
+    "MicroManagerEvents",
     "MicroManagerLight",
     "MicroManagerPresets",
     "MicroManagerProperty",

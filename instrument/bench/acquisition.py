@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from jaxtyping import UInt16
 from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
 from instrument.bench.camera_mode import temperature_c
+from instrument.bench.disturbance import Disturbance, Watch
+from instrument.bench.monitors import Monitors
 from instrument.bench.timing import Stopwatch
 from instrument.grid import Positions
 
@@ -56,6 +58,11 @@ class Batch:
         Start and end, UTC, ISO 8601.
     temperature_c
         Of the sensor, after the last frame; None where the bench file names no property for it.
+    disturbances
+        What something else than the bench did to the devices meanwhile.
+    monitors
+        Of the cameras that are not scored, by role: `mean_adu` (objects, shots) and
+        `saturated_fraction`.
     """
 
     counts: UInt16[np.ndarray, "objects shots height width"]
@@ -67,6 +74,8 @@ class Batch:
     captured_at: tuple[str, str]
     read_back: tuple[dict[str, list[float]], ...] = ()
     temperature_c: float | None = None
+    disturbances: tuple[Disturbance, ...] = ()
+    monitors: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
@@ -76,6 +85,8 @@ class Batch:
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
             "temperature_c": self.temperature_c,
+            "disturbances": [disturbance.text for disturbance in self.disturbances],
+            "monitors": self.monitors,
             "read_back": list(self.read_back),
             "black_level_adu": self.black_level_adu,
             "saturated_fraction": self.saturated_fraction,
@@ -118,6 +129,8 @@ def capture_batch(
     bench.show_shot(0, stopwatch=stopwatch)
     exposure_ms = bench.exposure_ms
     read_back = _first_read_back(bench)
+    watch = Watch(bench, stopwatch)
+    monitors = Monitors(bench, objects=len(positions), shots=shots)
     black_level_adu = _black_level(bench, stopwatch)
     taken, visited = 0, None
     with bench.illuminated(stopwatch=stopwatch):
@@ -132,10 +145,12 @@ def capture_batch(
                 bench.check_interlocks()
             with stopwatch.measure("exposure"):
                 counts[index, shot] = bench.camera.snap(timeout_s=SNAP_TIMEOUT_S)
+            monitors.expose(index, shot, stopwatch=stopwatch)
             on_frame(taken, counts[index, shot])
             taken += 1
     if taken != len(positions) * shots:
         raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
+    disturbances = tuple(watch.disturbances())
     full_scale = 2**bench.camera.bit_depth - 1
     with stopwatch.measure("checks"):
         return Batch(
@@ -148,6 +163,8 @@ def capture_batch(
             captured_at=(started_at, _now()),
             read_back=read_back,
             temperature_c=temperature_c(bench),
+            disturbances=disturbances,
+            monitors=monitors.record(),
         )
 
 
@@ -210,7 +227,7 @@ def check_batch(
     expected_black_adu: float,
     temperatures_c: tuple[float, float] | None = None,
 ) -> Verdict:
-    """Apply the bench file's policies on saturation and black level.
+    """Apply the bench file's policies on saturation, disturbances and black level.
 
     Parameters
     ----------
@@ -233,6 +250,11 @@ def check_batch(
             refused = text
         else:
             warnings.append(text)
+    for disturbance in batch.disturbances:
+        if disturbance.is_lasting and safety.on_disturbance == "fail":
+            refused = disturbance.text
+        else:
+            warnings.append(disturbance.text)
     warm_c = batch.temperature_c
     if temperatures_c is not None and warm_c is not None:
         low_c, high_c = temperatures_c

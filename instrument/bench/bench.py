@@ -25,6 +25,7 @@ from drivers import (
     Stage,
     XYStage,
 )
+from drivers.events import EventSource, HardwareEvent
 from instrument.bench.actuators import (
     ExposureActuator,
     as_kind,
@@ -46,6 +47,7 @@ from instrument.config import (
     Role,
     SlmRole,
     XYStageRole,
+    scored_camera,
 )
 from instrument.design import Design, DesignError, DesignSpace
 
@@ -68,6 +70,8 @@ class Bench:
         What is called, in order, after the bench is safe.
     truth
         On a virtual bench, what only the simulator knows.
+    events
+        What the hardware tells by itself.
     """
 
     def __init__(
@@ -78,12 +82,14 @@ class Bench:
         interlocks: Sequence[Interlock] = (),
         closers: Sequence[Callable[[], None]] = (),
         truth: Callable[[], dict[str, float]] | None = None,
+        events: EventSource | None = None,
     ):
         self.config = config
         self.roles: dict[str, Role] = dict(config.bench.roles)
         self.devices = dict(devices)
         self.interlocks = tuple(interlocks)
         self.truth = truth
+        self._events = events
         self._closers = tuple(closers)
         self._is_closed = False
         self._keeps_design = False
@@ -93,9 +99,11 @@ class Bench:
         self._read_back: dict[str, float] = {}
         self.shot: int | None = None
         """Shot of the applied design that is on the bench, from 0; None before any design."""
-        camera_name, self.camera_role, self.camera = self._only_camera()
+        camera_name, self.camera_role, self.camera = self._scored_camera()
         self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
         self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
+        self.monitors = self._other_cameras(camera_name)
+        """Cameras by role that are exposed with the scored one, and not scored."""
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, EmitterRole)
         }
@@ -157,6 +165,10 @@ class Bench:
     def describe(self) -> list[DeviceDescription]:
         """Ask every device what it is, in the order of the roles."""
         return [self.devices[role].describe() for role in self.roles]
+
+    def told(self) -> list[HardwareEvent]:
+        """Return what the hardware told since the last call; empty where it tells nothing."""
+        return [] if self._events is None else self._events.take()
 
     def slm_shapes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of every modulator, by role."""
@@ -343,11 +355,20 @@ class Bench:
                 failures.append(Unsafe("bench", "closing", str(error)))
         return tuple(failures)
 
-    def _only_camera(self) -> tuple[str, CameraRole, Camera]:
+    def _scored_camera(self) -> tuple[str, CameraRole, Camera]:
+        name = scored_camera(self.roles)
+        role = self.roles.get(name or "")
+        if name is None or not isinstance(role, CameraRole):  # the config's checks refuse the file
+            raise ProtocolError("the bench has no camera that is scored")
+        return name, role, as_kind(self.devices[name], Camera, name)
+
+    def _other_cameras(self, scored: str) -> dict[str, Camera]:
+        others: dict[str, Camera] = {}
         for name, role in self.roles.items():
-            if isinstance(role, CameraRole):
-                return name, role, as_kind(self.devices[name], Camera, name)
-        raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
+            if isinstance(role, CameraRole) and name != scored:
+                others[name] = as_kind(self.devices[name], Camera, name)
+                self._actuators[name] = ExposureActuator(others[name], role.exposure_ms)
+        return others
 
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
         """Start all, wait for all, settle, read all back; levels wait for the light to come on."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from drivers import Actuator, Device, DeviceError, LimitViolation
+from drivers.events import EventSource
 from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
 from instrument.bench.emitters import open_emitters
@@ -69,7 +70,7 @@ def connect(config: Config) -> Bench:
         emitters = open_emitters(config, manager)
         set_presets(config, manager, emitters)
         devices = {**_open_roles(config, manager), **lights, **emitters}
-        return _build(config, devices, interlocks, virtual, undo)
+        return _build(config, devices, interlocks, virtual, _listen(manager, undo), undo)
 
 
 def _build(
@@ -77,6 +78,7 @@ def _build(
     devices: dict[str, Device],
     interlocks: Sequence[Interlock],
     virtual: VirtualBench | None,
+    events: EventSource,
     undo: ExitStack,
 ) -> Bench:
     """Put the bench together, and see that its devices can do what the design may ask of them."""
@@ -88,12 +90,21 @@ def _build(
             interlocks=interlocks,
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
+            events=events,
         )
     except DesignError as error:
         raise ConnectError([f"`design`: {error}"]) from error
     check_reachable(bench)
     kept.enter_context(undo.pop_all())
     return bench
+
+
+def _listen(manager: MicroManager, undo: ExitStack) -> EventSource:
+    from drivers.micromanager import MicroManagerEvents
+
+    events = MicroManagerEvents(manager)
+    undo.callback(events.close)
+    return events
 
 
 def check_reachable(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from instrument.config._bench import (
     VirtualMicroManager,
     VisaConfig,
     XYStageRole,
+    scored_camera,
 )
 from instrument.config._design_file import (
     DesignConfig,
@@ -114,4 +115,5 @@ __all__ = [
     "load_design_config",
     "parse_config",
     "parse_design_config",
+    "scored_camera",
 ]

@@ -6,6 +6,7 @@ that nobody has to write it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
@@ -129,12 +130,14 @@ class CameraRole(Section):
 
     `roi` is in binned pixels, the whole sensor unless given; `binning`, `pixel_type` and
     `properties` (gain, readout mode, trigger, in this order) are left alone where they are not
-    given. `temperature` names the property that is read with every batch.
+    given. `temperature` names the property that is read with every batch. Of several cameras the
+    `scored` one gives the frames that are scored; the others are exposed with it.
     """
 
     kind: Literal["camera"] = "camera"
     device: str
     exposure_ms: Positive
+    scored: bool = False
     roi: Roi = None
     binning: int | None = Field(default=None, ge=1, le=64)
     pixel_type: str | None = None
@@ -310,6 +313,22 @@ Role = Annotated[
     | ShutterRole,
     Field(discriminator="kind"),
 ]
+
+
+def scored_camera(roles: Mapping[str, Role]) -> str | None:
+    """Name of the camera whose frames are scored, or None if that is not said.
+
+    The only one, the one with `scored: true`, or the one whose role is named `camera`.
+    """
+    cameras = {name: role for name, role in roles.items() if isinstance(role, CameraRole)}
+    chosen = [name for name, role in cameras.items() if role.scored]
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        return None
+    if len(cameras) == 1:
+        return next(iter(cameras))
+    return "camera" if "camera" in cameras else None
 
 
 class InterlockConfig(Section):

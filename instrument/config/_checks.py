@@ -16,6 +16,7 @@ from instrument.config._bench import (
     StageRole,
     VirtualMicroManager,
     XYStageRole,
+    scored_camera,
 )
 from instrument.config._model import Config
 from instrument.config._noise import NoiseCalibrate, NoiseFile
@@ -63,14 +64,19 @@ def problems_between_sections(config: Config) -> list[str]:
 
 
 def _roles(config: Config) -> Iterator[str]:
-    cameras = [role for role in config.bench.roles.values() if isinstance(role, CameraRole)]
-    if len(cameras) != 1:
+    cameras = {n: r for n, r in config.bench.roles.items() if isinstance(r, CameraRole)}
+    if not cameras:
         yield (
-            f"`bench.roles` has {len(cameras)} cameras; exactly one role of kind camera is needed, "
+            "`bench.roles` has 0 cameras; a role of kind camera is needed, "
             "e.g. camera: {device: Camera, exposure_ms: 10}"
         )
+    elif scored_camera(config.bench.roles) is None:
+        yield (
+            f"`bench.roles` has the cameras {', '.join(cameras)}, and not one of them is the one "
+            "that is scored; write `scored: true` in one of these roles"
+        )
     for name, role in config.bench.roles.items():
-        if isinstance(role, PropertyRole) and role.device in {c.device for c in cameras}:
+        if isinstance(role, PropertyRole) and role.device in {c.device for c in cameras.values()}:
             yield (
                 f"`bench.roles.{name}.property` = {role.property!r} is a property of the camera "
                 "itself, whose noise the scores stand on; only the exposure may change in a run: "
@@ -224,6 +230,12 @@ def _exposure(config: Config) -> Iterator[str]:
     for name, parameter in config.design.items():
         if not isinstance(parameter, ExposureParameter):
             continue
+        scored = scored_camera(config.bench.roles)
+        if scored is not None and parameter.role != scored:
+            yield (
+                f"`design.{name}.role` = {parameter.role!r} is not the camera that is scored, "
+                f"{scored!r}; only that one's exposure may be searched"
+            )
         if parameter.per_shot and isinstance(config.noise, NoiseFile | NoiseCalibrate):
             yield (
                 f"`design.{name}.per_shot`: shots of different exposures have different dark "

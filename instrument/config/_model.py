@@ -74,11 +74,13 @@ class SafetyConfig(Section):
     """What is refused, what is checked, and where the bench is left.
 
     `self_check_repeats` frames of one static scene are taken at the start and the end of a run and
-    their noise compared with the calibration; 0 switches that off.
+    their noise compared with the calibration; 0 switches that off. A batch in which something else
+    than the bench moved a device for good is refused, unless `on_disturbance: mark`.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
     on_saturation: Literal["fail", "mark"] = "fail"
+    on_disturbance: Literal["fail", "mark"] = "fail"
     black_level_tolerance_adu: Positive = 2.0
     self_check_repeats: int = Field(default=8, ge=0, le=16)
     on_stop: Literal["best", "start", "safe"] = "best"
