@@ -10,6 +10,7 @@ from drivers.micromanager._camera import MicroManagerCamera
 from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
 from drivers.micromanager._events import MicroManagerEvents
+from drivers.micromanager._inventory import FoundDevice, Inventory, take_inventory
 from drivers.micromanager._loading import DeviceEntry, load_devices
 from drivers.micromanager._presets import (
     MicroManagerPresets,
@@ -20,6 +21,7 @@ from drivers.micromanager._presets import (
 )
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
+from drivers.micromanager._settings import PropertyFacts
 from drivers.micromanager._shutter import MicroManagerLight, MicroManagerShutter, Switch
 from drivers.micromanager._slm import MicroManagerSLM
 from drivers.micromanager._stages import (
@@ -31,6 +33,8 @@ from drivers.micromanager._stages import (
 __all__ = [
     "CameraSettings",
     "DeviceEntry",
+    "FoundDevice",
+    "Inventory",
     "MicroManager",
     "MicroManagerCamera",
     "MicroManagerEvents",
@@ -44,9 +48,11 @@ __all__ = [
     "MicroManagerStage",
     "MicroManagerXYStage",
     "PresetSetting",
+    "PropertyFacts",
     "Switch",
     "apply_preset",
     "config_groups",
     "load_devices",
     "preset_settings",
+    "take_inventory",
 ]

@@ -186,9 +186,25 @@ def calibrate(
 
 
 @app.command()
-def devices() -> None:
-    """List VISA resources with their identity, and the Micro-Manager device adapters found."""
+def devices(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="CFG", help="A .cfg of Micro-Manager: its devices."),
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option("--adapters", help="Folder of its device adapters.")
+    ] = None,
+) -> None:
+    """List VISA resources with their identity, and the Micro-Manager device adapters found.
+
+    With --config: a bench file for a .cfg, its devices as comments; save it and edit it.
+    """
     with _exit_codes():
+        if config is not None:
+            from instrument.faces.micromanager_devices import starter_of
+
+            typer.echo(starter_of(config, adapters))
+            return
         from drivers.discovery import micromanager_adapters, visa_resources
 
         typer.echo("VISA resources (backend @py):")
@@ -198,8 +214,8 @@ def devices() -> None:
         if not found:
             typer.echo("  none (sockets do not announce themselves: name them in the bench file)")
         typer.echo("Micro-Manager device adapters:")
-        for folder, adapters in micromanager_adapters():
-            typer.echo(f"  {folder}: {', '.join(adapters)}")
+        for folder, names in micromanager_adapters():
+            typer.echo(f"  {folder}: {', '.join(names)}")
 
 
 @app.command()
