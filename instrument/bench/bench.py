@@ -100,9 +100,18 @@ class Bench:
         self.shot: int | None = None
         """Shot of the applied design that is on the bench, from 0; None before any design."""
         camera_name, self.camera_role, self.camera = self._scored_camera()
-        self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
-        self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
-        self.monitors = self._other_cameras(camera_name)
+        exposures = {
+            name: ExposureActuator(as_kind(self.devices[name], Camera, name), role.exposure_ms)
+            for name, role in self.roles.items()
+            if isinstance(role, CameraRole)
+        }
+        self.exposure = exposures[camera_name]
+        self._actuators: dict[str, Any] = {**self.devices, **exposures}
+        self.monitors = {
+            name: as_kind(self.devices[name], Camera, name)
+            for name in exposures
+            if name != camera_name
+        }
         """Cameras by role that are exposed with the scored one, and not scored."""
         self._light_level = {
             name: role.level for name, role in self.roles.items() if isinstance(role, EmitterRole)
@@ -361,14 +370,6 @@ class Bench:
         if name is None or not isinstance(role, CameraRole):  # the config's checks refuse the file
             raise ProtocolError("the bench has no camera that is scored")
         return name, role, as_kind(self.devices[name], Camera, name)
-
-    def _other_cameras(self, scored: str) -> dict[str, Camera]:
-        others: dict[str, Camera] = {}
-        for name, role in self.roles.items():
-            if isinstance(role, CameraRole) and name != scored:
-                others[name] = as_kind(self.devices[name], Camera, name)
-                self._actuators[name] = ExposureActuator(others[name], role.exposure_ms)
-        return others
 
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
         """Start all, wait for all, settle, read all back; levels wait for the light to come on."""

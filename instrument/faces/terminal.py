@@ -218,7 +218,10 @@ def _start(parameter: Parameter) -> str:
 def _asked(role: Role) -> str:
     match role:
         case CameraRole():
-            return f"exposure {role.exposure_ms:g} ms"
+            mode = {"roi": role.roi, "binning": role.binning, "pixel_type": role.pixel_type}
+            said = {**mode, **role.properties}
+            lines = [f"{key} {value}" for key, value in said.items() if value is not None]
+            return "\n".join([f"exposure {role.exposure_ms:g} ms", *lines])
         case SlmRole() | SelectorRole():
             return f"settles in {role.settle_ms:g} ms"
         case RotationRole():

@@ -1,7 +1,10 @@
 """The mode of the camera: from the bench file to the device, the record and the noise's key."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from estimation import CalibrationMismatch, SensorNoise
 from instrument.bench.acquisition import capture_batch, check_batch
@@ -10,6 +13,7 @@ from instrument.bench.connect import ConnectError, connect
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.scoring import calibrated_temperatures_c, load_noise
 from instrument.config import ConfigError, NoiseFile, parse_config
+from instrument.faces.terminal import device_table
 from tests.instrument.fakes import make_bench, make_config, merged
 
 SYSTEM = """Property,Core,Initialize,0
@@ -140,6 +144,14 @@ def test_a_wrong_mode_in_the_file_is_one_sentence(tmp_path, camera, sentence):
         parsed(tmp_path, camera)
     assert sentence in str(caught.value)
     assert len(caught.value.problems) == 1
+
+
+def test_check_shows_the_mode(tmp_path):
+    console = Console(file=io.StringIO(), width=120)
+    with connect(parsed(tmp_path)) as bench:
+        console.print(device_table(bench.describe(), bench.config))
+    shown = console.file.getvalue()
+    assert all(said in shown for said in ("exposure 2 ms", "roi (0, 0, 64, 32)", "Gain 2"))
 
 
 def test_a_whole_sensor_may_be_said_outright(tmp_path):

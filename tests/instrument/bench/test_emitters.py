@@ -12,6 +12,7 @@ from instrument.bench.connect import ConnectError, connect
 from instrument.bench.safety import Interlock, InterlockTripped, UnsafeBench
 from instrument.bench.timing import Stopwatch
 from instrument.config import ConfigError, ShutterRole, parse_config
+from instrument.design import Design
 from tests.instrument import fakes
 from tests.instrument.fakes import FakeLight, FakeMeter, make_bench, make_config, merged
 
@@ -167,6 +168,19 @@ def test_what_was_left_on_is_dark_once_connected_and_lit_for_frames_only(tmp_pat
         capture_batch(bench, ((0.0, 0.0),), stopwatch=Stopwatch(), on_frame=lambda _i, _f: None)
         assert seen == [(False, False), (False, False), (True, True)]
         assert (lamp.is_on(), blade.is_on()) == (False, False)
+
+
+def test_a_design_may_set_the_level_of_a_lamp(tmp_path):
+    power = {"power": {"role": "light", "bounds": [1, 6]}}
+    with connect(parsed(tmp_path, {"design": power})) as bench:
+        space, lamp = bench.space(), bench.devices["light"]
+        assert space.start.values["power"] == (4.0,)
+        design = Design({"focus": (0.0,), "power": (2.5,)})
+        bench.apply(design, space=space, stopwatch=Stopwatch())
+        assert not lamp.is_on()
+        with bench.illuminated(stopwatch=Stopwatch()):
+            assert (lamp.is_on(), lamp.read_back()) == (True, 2.5)
+        assert not lamp.is_on()
 
 
 def test_a_device_that_cannot_be_opened_leaves_the_others_dark(tmp_path, mocker):
