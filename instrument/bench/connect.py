@@ -19,7 +19,7 @@ from drivers.visa import VisaInstrument, VisaLight, VisaMeter, load_declaration
 from instrument.bench.bench import Bench
 from instrument.bench.emitters import open_emitters
 from instrument.bench.opening import ConnectError, all_or_every_failure
-from instrument.bench.presets import check_group_role, set_presets
+from instrument.bench.presets import check_group_role, check_listed_devices, set_presets
 from instrument.bench.safety import Interlock, UnsafeBench, make_all_safe
 from instrument.config import (
     CameraRole,
@@ -211,10 +211,13 @@ def _open_micromanager(
                 )
                 for label, device in block.devices.items()
             }
+            check_listed_devices(config)
             manager = load_devices(entries, adapter_paths=adapters)
         else:
             assert virtual is not None  # noqa: S101 - that kind of block opened it
             manager = MicroManager(virtual.core)
+    except ConnectError:
+        raise
     except DeviceError as error:
         key = "devices" if isinstance(block, ListedMicroManager) else "config"
         one_line = " ".join(str(error).split())

@@ -16,6 +16,8 @@ from instrument.config import (
     CameraRole,
     Config,
     LightRole,
+    ListedDevice,
+    ListedMicroManager,
     LoadedMicroManager,
     PropertyRole,
     Role,
@@ -70,6 +72,31 @@ def set_presets(config: Config, manager: MicroManager, emitters: Mapping[str, De
         })
     finally:
         make_dark(emitters)
+
+
+def check_listed_devices(config: Config) -> None:
+    """Hold the properties of `micromanager.devices` against the roles, before anything is loaded.
+
+    Raises
+    ------
+    ConnectError
+        A property would light a lamp, or leave the limits of a role.
+    """
+    from drivers.micromanager import PresetSetting
+
+    block = config.bench.micromanager
+    devices = block.devices if isinstance(block, ListedMicroManager) else {}
+
+    def check(label: str, device: ListedDevice) -> None:
+        lines = [PresetSetting(label, name, str(v)) for name, v in device.properties.items()]
+        reasons = list(_forbidden(config, lines))
+        if reasons:
+            raise LimitViolation(f"{'; '.join(reasons)}; take it out")
+
+    all_or_every_failure({
+        f"bench.micromanager.devices.{label}": lambda n=label, d=device: check(n, d)
+        for label, device in devices.items()
+    })
 
 
 def check_group_role(config: Config, presets: MicroManagerPresets) -> None:

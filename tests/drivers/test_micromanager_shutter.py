@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 from pymmcore_plus import CMMCorePlus
@@ -99,6 +100,17 @@ def test_what_the_core_says_of_a_shutter_is_passed_on(shutter, manager, mocker):
     mocker.patch.object(manager.core, "setShutterOpen", side_effect=RuntimeError("interlock"))
     with pytest.raises(InstrumentReported, match=r"Shutter: closed: .*interlock"):
         shutter.make_safe()
+
+
+@pytest.mark.leaves_thread
+def test_a_shutter_and_a_lamp_behind_a_hung_core_are_not_said_to_be_dark(shutter, lamp, manager):
+    hang = threading.Event()
+    with pytest.raises(DeviceTimeout):
+        manager.call("a call that hangs", hang.wait, timeout_s=SHORT_S)
+    for device in (shutter, lamp):
+        with pytest.raises(ConnectionLost, match="has not returned from 'a call that hangs'"):
+            device.make_safe()
+    hang.set()
 
 
 def test_what_is_no_shutter_is_refused(manager):

@@ -170,6 +170,22 @@ def test_what_was_left_on_is_dark_once_connected_and_lit_for_frames_only(tmp_pat
         assert (lamp.is_on(), blade.is_on()) == (False, False)
 
 
+def test_a_sequence_that_does_not_start_leaves_no_shutter_open(tmp_path, mocker):
+    """Micro-Manager's autoshutter would have opened it, and left it open."""
+    with connect(parsed(tmp_path)) as bench:
+        core = bench.camera._manager.core
+        mocker.patch.object(
+            core, "startSequenceAcquisition", side_effect=RuntimeError("buffer of 0 MB")
+        )
+        with (
+            pytest.raises(DeviceError, match="buffer of 0 MB"),
+            bench.illuminated(stopwatch=Stopwatch()),
+        ):
+            bench.camera.capture(3, timeout_s=20)
+        assert not core.getShutterOpen("Blade")
+        assert not bench.devices["light"].is_on()
+
+
 def test_a_design_may_set_the_level_of_a_lamp(tmp_path):
     power = {"power": {"role": "light", "bounds": [1, 6]}}
     with connect(parsed(tmp_path, {"design": power})) as bench:

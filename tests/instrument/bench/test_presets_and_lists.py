@@ -175,6 +175,18 @@ def test_a_device_that_cannot_be_loaded_is_named_in_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("device", "properties", "words"),
+    [
+        ("Z", {"Position": 90}, r"devices\.Z`: Z\.Position = 90: role focus allows -50 to 50"),
+        ("Lamp", {"FastImage": 1}, r"devices\.Lamp`: Lamp\.FastImage = 1: role light switches"),
+    ],
+)
+def test_a_listed_device_starts_within_the_limits_and_dark(tmp_path, device, properties, words):
+    with pytest.raises(ConnectError, match=words):
+        connect(listed(tmp_path, {"devices": {device: {"properties": properties}}}))
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"devices": {"Z": {"hub": "Hub"}}}, "the hub of Z, 'Hub', is no device above it"),
