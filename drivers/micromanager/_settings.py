@@ -77,15 +77,18 @@ class PropertyFacts:
         return None if low <= number <= high else f"the device allows {low:g} to {high:g}"
 
 
-def same_value(text: object, asked: PropertyValue) -> bool:
-    """Whether a property's text says what was asked: numbers as numbers, words to the letter."""
+def same_value(text: object, asked: PropertyValue, *, rounded: float = ROUNDED) -> bool:
+    """Whether a property's text says what was asked: numbers as numbers, words to the letter.
+
+    `rounded` is the share by which the device may have rounded a number that is not whole.
+    """
     if str(text) == str(asked):
         return True
     there, wanted = as_number(str(text)), as_number(asked)
     if there is None or wanted is None:
         return False
     is_whole = isinstance(asked, int) or _WHOLE.fullmatch(str(asked).strip()) is not None
-    return abs(there - wanted) <= (0.0 if is_whole else PRINTED + ROUNDED * abs(wanted))
+    return abs(there - wanted) <= (0.0 if is_whole else PRINTED + rounded * abs(wanted))
 
 
 def as_number(value: PropertyValue) -> float | None:
@@ -170,7 +173,8 @@ def set_properties(manager: MicroManager, label: str, wanted: Mapping[str, Prope
         text = repr(asked) if isinstance(asked, float) else str(asked)
 
         def put(name: str = name, text: str = text, asked: PropertyValue = asked) -> None:
-            if not same_value(manager.core.getProperty(label, name), asked):
+            there = manager.core.getProperty(label, name)
+            if not same_value(there, asked, rounded=0.0):  # a read-only one is as asked already
                 manager.core.setProperty(label, name, text)
 
         manager.call(f"{label}.{name}: set to {text}", put)

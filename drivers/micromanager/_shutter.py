@@ -15,7 +15,6 @@ from drivers.micromanager._settings import (
     PropertyValue,
     check_properties,
     same_value,
-    set_properties,
     verify_properties,
 )
 
@@ -258,9 +257,13 @@ class MicroManagerLight:
 
     def _put_switch(self, value: PropertyValue) -> None:
         assert self._switch is not None  # noqa: S101 - the callers have looked
-        wanted = {self._switch.property: value}
-        set_properties(self._manager, self._label, wanted)
-        verify_properties(self._manager, self._label, wanted)
+        name = self._switch.property
+        self._manager.call(  # sent even if it reads so already: an adapter may remember, not read
+            f"{self._label}.{name}: set to {value}",
+            lambda: self._manager.core.setProperty(self._label, name, str(value)),
+        )
+        self._manager.wait(self._label, timeout_s=SHUTTER_TIMEOUT_S)
+        verify_properties(self._manager, self._label, {name: value})
 
     def _bring_level(self, target: float) -> None:
         self._level.start(target)

@@ -164,6 +164,12 @@ def test_everything_it_would_refuse_is_said_at_once(democamera):
     assert all(name in said for name in ("Camera.Binning: 3", "PixelType: '12bit'", "Gain: 9"))
 
 
+def test_a_number_close_to_the_present_one_is_set_all_the_same(democamera):
+    democamera.core.setProperty("Camera", "TestProperty4", 1000.0)
+    opened(democamera, properties={"TestProperty4": 1000.5})
+    assert democamera.core.getProperty("Camera", "TestProperty4") == "1000.5000"
+
+
 def test_a_python_camera_says_the_same(virtual):
     with pytest.raises(LimitViolation, match=r"Gained\.ReadoutMode: 'medium' asked; .*slow, fast"):
         opened(virtual, "Gained", properties={"ReadoutMode": "medium"})

@@ -149,6 +149,12 @@ def test_the_level_is_there_before_the_switch_and_the_switch_is_off_before_the_l
     ]
 
 
+def test_off_is_sent_even_where_the_lamp_says_that_it_is_off(lamp, manager, mocker):
+    put = mocker.spy(manager.core, "setProperty")
+    lamp.make_safe()
+    assert ("FastImage", "0") in [call.args[1:] for call in put.call_args_list]
+
+
 @pytest.mark.parametrize("dark", [0.0, 0])
 def test_starting_towards_the_dark_switches_off(lamp, dark):
     lamp.start(2.5)
