@@ -240,20 +240,23 @@ def _open_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
 
 def _start_guardian(config: Config, undo: ExitStack) -> Guardian | None:
     """Start the process that switches lights off if this one dies; none for virtual ones."""
-    lights = [
-        GuardedLight(
-            name=name,
-            declaration=config.bench.visa[role.device].declaration,
-            address=config.bench.visa[role.device].address,
-            backend=config.bench.visa[role.device].backend,
-            channel=role.channel,
-            output=role.output,
-            limits=role.limits,
-            safe=role.safe,
+    lights = []
+    for name, role in config.bench.roles.items():
+        visa = config.bench.visa.get(role.device)
+        if not isinstance(role, LightRole) or visa is None or visa.address == "virtual":
+            continue
+        lights.append(
+            GuardedLight(
+                name=name,
+                declaration=visa.declaration,
+                address=visa.address,
+                backend=visa.backend,
+                channel=role.channel,
+                output=role.output,
+                limits=role.limits,
+                safe=role.safe,
+            )
         )
-        for name, role in config.bench.roles.items()
-        if isinstance(role, LightRole) and config.bench.visa[role.device].address != "virtual"
-    ]
     if not lights or not config.safety.guardian:
         return None
     guardian = Guardian(lights, silence_s=config.safety.watchdog_s + SILENCE_S)
