@@ -65,7 +65,7 @@ def _file_with(options: type[BaseModel]) -> type[BaseModel]:
 def problems_of_devices(config: Config) -> Iterator[str]:
     """One sentence for every device that no block of the bench provides, or two."""
     bench = config.bench
-    for name in bench.drivers.keys() & bench.visa.keys():
+    for name in sorted(bench.drivers.keys() & bench.visa.keys()):
         yield f"`bench.drivers.{name}` is also an instrument of bench.visa; rename one of them"
     for name, role in bench.roles.items():
         key, is_driver = f"bench.roles.{name}", role.device in bench.drivers
@@ -81,11 +81,12 @@ def problems_of_devices(config: Config) -> Iterator[str]:
 def _problems_of_light(key: str, role: LightRole, *, is_driver: bool) -> Iterator[str]:
     if not is_driver and role.channel is None:
         yield f"`{key}.channel` is missing; add it"
-    elif is_driver and role.channel is not None:
-        yield (
-            f"`{key}.channel` = {role.channel!r}: a driver's light has no channels; leave it out"
-        )
-    elif is_driver and role.safe != 0:
-        yield (
-            f"`{key}.safe` = {role.safe:g}: a driver's light is off when it is safe; leave it out"
-        )
+    elif is_driver:
+        default = LightRole.model_fields
+        for part in ("channel", "output", "safe"):
+            value = getattr(role, part)
+            if value != default[part].default:
+                yield (
+                    f"`{key}.{part}` = {value!r} is for VISA instruments; a driver's light has a "
+                    "level, and is off when it is safe: leave it out"
+                )

@@ -168,10 +168,10 @@ REFUSED = {
     ),
     "a channel of a light without channels": (
         {"roles": {"light": {"channel": "power_mw"}}},
-        "`bench.roles.light.channel` = 'power_mw': a driver's light has no channels",
+        "`bench.roles.light.channel` = 'power_mw' is for VISA instruments; a driver's light has",
     ),
     "a safe level that is not off": (
-        {"roles": {"light": {"safe": 1}}}, "`bench.roles.light.safe` = 1: a driver's light is off",
+        {"roles": {"light": {"safe": 1}}}, "`bench.roles.light.safe` = 1.0 is for VISA instruments",
     ),
     "one name twice": (
         {"visa": {"lamp": {"declaration": "led_driver", "address": "virtual"}}},
