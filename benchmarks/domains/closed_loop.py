@@ -305,7 +305,7 @@ def compare(name: str, fixed: dict[str, Any], *, folder: Path, is_quick: bool) -
 
 
 def keep(entry: str, name: str, row: dict[str, Any], fixed: dict[str, Any]) -> Path:
-    """Write a domain into an entry's record, beside those that were measured under the same protocol."""
+    """Write a domain into an entry's record, beside those measured under the same protocol."""
     kept = {k: v for k, v in fixed.items() if k != "settings"}
     file = RESULTS / f"domain_{entry}.json"
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
