@@ -122,6 +122,21 @@ def _colour() -> Iterator[tuple[str, str, Rank]]:
                     yield domain, name + ", by a Gaussian", ranks
 
 
+STRATA = {
+    "logdet_moments_bits": "log-det of the error, linear",
+    "logdet_moments_fresh_bits": "the same, crops of the photographs known",
+    "logdet_error_bits": "the same, linear with a ridge",
+    "psnr_moments_db": "RGB PSNR, linear",
+}
+
+
+def _strata() -> Iterator[tuple[str, str, Rank]]:
+    for photons, table in result("colour_strata")["photons"].items():
+        for metric, name in STRATA.items():
+            ranks = table["bits_8_against"][metric]
+            yield f"colour, photographs by contrast, {photons} photons", name, ranks
+
+
 SOURCES: tuple[Callable[[], Iterator[tuple[str, str, Rank]]], ...] = (
     _radio,
     _phase,
@@ -129,6 +144,7 @@ SOURCES: tuple[Callable[[], Iterator[tuple[str, str, Rank]]], ...] = (
     _infrared,
     _lensless,
     _colour,
+    _strata,
 )
 
 
