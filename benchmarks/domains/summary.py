@@ -177,6 +177,8 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
     yield "radio arrays (exact score)", "normal, fitted to samples", arrays, "decoder_bits", 3.0
     for entry in recorded("phase_again"):
         yield "phase contrast", "number of lobes", result(entry)["designs"], "class_bits", 0.0
+    thermal = result("infrared_bracket")["designs"]
+    yield "infrared, in focus", "which of 1000 scenes", thermal, "decoder_bits", 0.0
     which = "which of 500 objects"
     for entry in ("tomography_autoregressive", "tomography_doses"):
         for dose, table in result(entry)["doses_e"].items():
