@@ -304,29 +304,30 @@ def compare(name: str, fixed: dict[str, Any], *, folder: Path, is_quick: bool) -
     }
 
 
-def keep(name: str, row: dict[str, Any], fixed: dict[str, Any]) -> Path:
-    """Write a domain into the record, beside those that were measured under the same protocol."""
+def keep(entry: str, name: str, row: dict[str, Any], fixed: dict[str, Any]) -> Path:
+    """Write a domain into an entry's record, beside those measured under the same protocol."""
     kept = {k: v for k, v in fixed.items() if k != "settings"}
-    file = RESULTS / "domain_closed_loop.json"
+    file = RESULTS / f"domain_{entry}.json"
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     same = earlier.get("protocol") == kept
     rows = {**(earlier["domains"] if same else {}), name: row}
     worst = min(each["ratio"] for each in rows.values())
-    return save("domain_closed_loop", {"protocol": kept, "worst_ratio": worst, "domains": rows})
+    return save(f"domain_{entry}", {"protocol": kept, "worst_ratio": worst, "domains": rows})
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few trials and steps, no record")
     parser.add_argument("--only", nargs="+", help="some domains; the record keeps the others")
+    parser.add_argument("--entry", default="closed_loop", help="of the protocol")
     asked = parser.parse_args()
-    fixed = protocol("closed_loop", is_quick=asked.quick)
+    fixed = protocol(asked.entry, is_quick=asked.quick)
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.only or fixed["domains"]:
             row = compare(name, fixed, folder=Path(folder), is_quick=asked.quick)
             print(name, row, flush=True)
             if not asked.quick:
-                print(keep(name, row, fixed), flush=True)
+                print(keep(asked.entry, name, row, fixed), flush=True)
     return 0
 
 

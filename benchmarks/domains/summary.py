@@ -122,6 +122,23 @@ def _colour() -> Iterator[tuple[str, str, Rank]]:
                     yield domain, name + ", by a Gaussian", ranks
 
 
+STRATA = {
+    "logdet_moments_bits": "log-det of the error, linear",
+    "logdet_moments_fresh_bits": "the same, crops of the photographs known",
+    "logdet_error_bits": "the same, linear with a ridge",
+    "psnr_moments_db": "RGB PSNR, linear",
+}
+
+
+def _strata() -> Iterator[tuple[str, str, Rank]]:
+    for photons, table in result("colour_strata")["photons"].items():
+        for metric, name in STRATA.items():
+            ranks = table["bits_8_against"][metric]
+            yield f"colour, photographs by contrast, {photons} photons", name, ranks
+    lensless = result("lensless_strata")["bits_8_against"]
+    yield "lensless, photographs by contrast", "PSNR, network", lensless[NEURAL]
+
+
 SOURCES: tuple[Callable[[], Iterator[tuple[str, str, Rank]]], ...] = (
     _radio,
     _phase,
@@ -129,6 +146,7 @@ SOURCES: tuple[Callable[[], Iterator[tuple[str, str, Rank]]], ...] = (
     _infrared,
     _lensless,
     _colour,
+    _strata,
 )
 
 
@@ -161,6 +179,8 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
     yield "radio arrays (exact score)", "normal, fitted to samples", arrays, "decoder_bits", 3.0
     for entry in recorded("phase_again"):
         yield "phase contrast", "number of lobes", result(entry)["designs"], "class_bits", 0.0
+    thermal = result("infrared_bracket")["designs"]
+    yield "infrared, in focus", "which of 1000 scenes", thermal, "decoder_bits", 0.0
     which = "which of 500 objects"
     for entry in ("tomography_autoregressive", "tomography_doses"):
         for dose, table in result(entry)["doses_e"].items():
@@ -171,6 +191,10 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
         lit = "which pixels of the field are lit"
         proof = lit if kind.startswith("beads") else which
         yield f"lensless, {kind}", proof, table["designs"], "decoder_bits", 0.0
+    found = result("lensless_strata")["designs"].values()
+    by_contrast = {str(k): {**row, "bits": row["bits_8"]} for k, row in enumerate(found)}
+    domain = "lensless, photographs by contrast"
+    yield domain, "which of 1000 objects", by_contrast, "identification_bits", 0.0
     sparse = result("lensless_sparse")["designs"]
     yield "lensless, beads 0.02", "which pixels of the field are lit", sparse, "decoder_bits", 0.0
     for entry in recorded(*SCENES):
