@@ -37,7 +37,15 @@ from instrument.bench.actuators import (
 )
 from instrument.bench.guardian import Guardian
 from instrument.bench.interlocks import Interlock, Interlocks
-from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
+from instrument.bench.knobs import (
+    Applied,
+    Setting,
+    Target,
+    make_knob,
+    make_settings,
+    make_space,
+    shown,
+)
 from instrument.bench.lighting import Lighting
 from instrument.bench.motion import Motion
 from instrument.bench.patterns import Response, make_basis, make_response
@@ -250,6 +258,22 @@ class Bench:
         self.shot = shot
         return said
 
+    def targets(self, role: str) -> tuple[Target, ...]:
+        """Return what a role is asked for in each shot of the applied design.
+
+        Raises
+        ------
+        DesignError
+            No design was applied.
+        """
+        if not self._settings:
+            raise DesignError(f"shots of role {role} asked, but no design is on the bench")
+        return tuple(setting[role] for setting in self._settings)
+
+    def forget_shot(self) -> None:
+        """Say that something else than `show_shot` changes what is on the bench from now on."""
+        self.shot = None
+
     def move_sample(self, role: str, position_um: Position, *, stopwatch: Stopwatch) -> Position:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
         stage = self.xy_stage(role)
@@ -311,7 +335,7 @@ class Bench:
         if not is_dark:
             with stopwatch.measure("interlock"):
                 self.check_interlocks()
-            self._check_exposure(self.exposure_ms)
+            self.check_unread(self.exposure_ms)
         exposure_s = self.exposure_ms / 1e3
         what = f"{self.camera.name}: an exposure of {self.exposure_ms:g} ms"
         with (
@@ -334,7 +358,7 @@ class Bench:
             As `expose`.
         """
         if self.lighting.is_lit:
-            self._check_exposure(exposure_ms)
+            self.check_unread(exposure_ms)
         need_s = frames * exposure_ms / 1e3 + timeout_s
         what = f"{self.camera.name}: a sequence of {frames} frames"
         with self.lighting.expecting(what, need_s=need_s):
@@ -344,6 +368,17 @@ class Bench:
         """Raise `InterlockTripped` for the first condition that does not hold."""
         self.lighting.raise_if_put_out()
         self.interlocks.check()
+
+    def check_unread(self, exposure_ms: float, *, exposures: int = 1) -> None:
+        """Raise `LimitViolation` where an interlock would go unread in them for too long."""
+        longest_s = self.interlocks.interval_s
+        if self.interlocks.are_behind_core and exposures * exposure_ms / 1e3 > longest_s:
+            what = "an exposure" if exposures == 1 else f"{exposures} exposures at a time"
+            raise LimitViolation(
+                f"{self.camera.name}: {what} of {exposure_ms:g} ms with the light on, "
+                f"during which an interlock over a role would go unread; at most {longest_s:g} s "
+                "(safety.interlock_interval_s) may"
+            )
 
     # ---- the ways out
 
@@ -404,15 +439,6 @@ class Bench:
             if isinstance(role, CameraRole):
                 return name, role, as_kind(self.devices[name], Camera, name)
         raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
-
-    def _check_exposure(self, exposure_ms: float) -> None:
-        longest_s = self.interlocks.interval_s
-        if self.interlocks.are_behind_core and exposure_ms / 1e3 > longest_s:
-            raise LimitViolation(
-                f"{self.camera.name}: an exposure of {exposure_ms:g} ms with the light on, "
-                f"during which an interlock over a role would go unread; at most {longest_s:g} s "
-                "(safety.interlock_interval_s) may"
-            )
 
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
         """Bring all at a time, settle, read all back; levels wait for the light to come on."""

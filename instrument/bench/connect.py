@@ -30,6 +30,7 @@ from instrument.bench.interlocks import Interlock
 from instrument.bench.micromanager import open_core_roles, open_micromanager, open_virtual
 from instrument.bench.opening import ConnectError
 from instrument.bench.patterns import ModulatorFileError
+from instrument.bench.triggered import check_triggers
 from instrument.config import Config
 from instrument.design import DesignError
 
@@ -97,6 +98,7 @@ def _build(
     except LimitViolation as error:
         raise ConnectError([f"`bench.roles`: {error}"]) from error
     check_reachable(bench)
+    check_triggers(bench)
     guard_ramps(bench.lighting)
     kept.enter_context(undo.pop_all())
     return bench

@@ -71,6 +71,7 @@ from instrument.config._patterns import (
     SuperpixelParameter,
     ZernikeParameter,
 )
+from instrument.config._trigger import triggered_role
 
 __all__ = [
     "FULL_SCALE",
@@ -131,4 +132,5 @@ __all__ = [
     "load_design_config",
     "parse_config",
     "parse_design_config",
+    "triggered_role",
 ]

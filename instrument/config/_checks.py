@@ -38,6 +38,7 @@ from instrument.config._patterns import (
     SuperpixelParameter,
     ZernikeParameter,
 )
+from instrument.config._trigger import problems_of_triggers
 from instrument.grid import extent_um, grid_positions
 
 _ROLE_OF = {
@@ -71,6 +72,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_objects(config),
         *_design(config),
         *_exposure(config),
+        *problems_of_triggers(config),
         *_search(config),
     ]
 

@@ -27,7 +27,7 @@ def interlock_problems(config: Config) -> Iterator[str]:
             yield from _channel(key, interlock.channel, config)
         else:
             yield from _role(key, interlock, config)
-    if any(_is_behind_core(interlock, config) for interlock in config.bench.interlocks):
+    if any(is_behind_core(interlock, config) for interlock in config.bench.interlocks):
         yield from _exposures(config)
 
 
@@ -85,7 +85,8 @@ def _remedy(name: str, part: str, role: Role, block: str) -> str:
     return ""
 
 
-def _is_behind_core(interlock: InterlockConfig, config: Config) -> bool:
+def is_behind_core(interlock: InterlockConfig, config: Config) -> bool:
+    """Whether an interlock cannot be read while Micro-Manager exposes."""
     role = config.bench.roles.get(interlock.role_and_part[0])
     return role is not None and config.bench.block_of(role) == "micromanager"
 
