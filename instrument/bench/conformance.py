@@ -30,6 +30,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -90,6 +91,9 @@ def _check_role(bench: Bench, role: Role, device: Any, *, scope: Scope) -> list[
             return check_xy_stage(device, scope=scope, limits_um=limits, tolerance_um=tolerance)
         case PropertyRole(limits=limits, tolerance=tolerance):
             return check_property(device, scope=scope, limits=limits, tolerance=tolerance)
+        case ShutterRole():
+            with _watched(bench, scope):
+                return check_light(device, scope=scope, limits=(0.0, 1.0), why_not=why_dark)
         case LightRole(limits=limits):
             with _watched(bench, scope):
                 return check_light(device, scope=scope, limits=limits, why_not=why_dark)

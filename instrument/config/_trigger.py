@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from instrument.config._bench import CameraRole
 from instrument.config._interlock_checks import is_behind_core
 from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
 from instrument.config._parameters import ExposureParameter
+from instrument.config._roles import CameraRole
 
 
 def triggered_role(config: Config) -> str | None:

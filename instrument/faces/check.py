@@ -21,6 +21,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -34,7 +35,12 @@ def limits_table(bench: Bench) -> Table:
     """Return, by role, the limits in force, the largest move, and what making safe does."""
     table = _table("in force", "role", "limits", "slew", "made safe")
     for name, role in bench.roles.items():
-        cells = (name, _in_force(bench, name, role), _slew(bench, name, role), _safe(role))
+        cells = (
+            name,
+            _in_force(bench, name, role),
+            _slew(bench, name, role),
+            _safe(role, bench.config.bench.block_of(role)),
+        )
         table.add_row(*map(escape, cells))  # brackets of a label are no markup
     return table
 
@@ -113,6 +119,8 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
                 f"{axis} {_span(_both(mine, its))} um"
                 for axis, mine, its in zip("xy", limits, own, strict=True)
             )
+        case ShutterRole():
+            text = "closed or open"
         case CameraRole():
             text = _exposures(bench, device)
         case SlmRole():
@@ -142,10 +150,16 @@ def _slew(bench: Bench, name: str, role: Role) -> str:
     return f"{amount(slew.most, _unit(bench, name, role))} {per}, {beyond}"
 
 
-def _safe(role: Role) -> str:
+def _safe(role: Role, block: str) -> str:
     match role:
+        case LightRole(switch=switch, safe=safe) if block == "micromanager":
+            return f"level {safe:g}" if switch is None else f"{switch.property} off, level {safe:g}"
+        case LightRole(safe=safe) if block == "drivers":
+            return "off"
         case LightRole(safe=safe, output=output):
             return f"level {safe:g}" if output is None else f"{output} off, level {safe:g}"
+        case ShutterRole():
+            return "closed"
         case SlmRole(off_value=off):
             return f"flat (all {off})"
         case CameraRole():
@@ -159,9 +173,11 @@ def _now(bench: Bench, name: str) -> str:
         case SlmRole():
             return "(cannot be read)"
         case CameraRole():
-            return f"{bench.exposure_ms:g} ms"
+            return f"{bench.exposure_of(name):g} ms"
         case LightRole():
             return "off"
+        case ShutterRole():
+            return "closed"
     return _shown(bench, name, cast("Actuator[Any]", device).read_back())
 
 

@@ -461,6 +461,13 @@ def test_a_file_whose_capture_hides_an_interlock_for_too_long_is_refused(tmp_pat
     assert triggered_role(parsed(tmp_path, LONG, trigger=None)) is None
 
 
+def test_cameras_that_could_not_be_exposed_between_the_shots_are_refused(tmp_path):
+    second = {"bench": {"roles": {"monitor": {"device": "Camera2", "exposure_ms": 1}}}}
+    with pytest.raises(ConfigError, match=r"slm.trigger`: the shots follow .* one camera"):
+        parsed(tmp_path, second)
+    assert triggered_role(parsed(tmp_path, second, trigger=None)) is None
+
+
 @pytest.mark.parametrize(
     ("longest", "sentence"),
     [
