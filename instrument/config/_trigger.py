@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from instrument.config._interlock_checks import is_behind_core
+from instrument.config._interlock_checks import why_bounded
 from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
 from instrument.config._parameters import ExposureParameter
@@ -37,12 +37,13 @@ def problems_of_triggers(config: Config) -> Iterator[str]:
             f"(of {', '.join(cameras)}) could not be exposed between them; leave trigger out, or "
             "keep one camera"
         )
-    if any(is_behind_core(interlock, config) for interlock in config.bench.interlocks):
-        yield from _unread(key, config)
+    why = why_bounded(config)
+    if config.bench.interlocks and why is not None:
+        yield from _too_long(key, why, config)
 
 
-def _unread(key: str, config: Config) -> Iterator[str]:
-    """Refuse captures during which an interlock behind Micro-Manager goes unread for too long."""
+def _too_long(key: str, why: str, config: Config) -> Iterator[str]:
+    """Refuse captures during which Micro-Manager cannot be asked, or told, for too long."""
     longest_s = config.safety.interlock_interval_s
     exposures_ms = [
         role.exposure_ms for role in config.bench.roles.values() if isinstance(role, CameraRole)
@@ -55,8 +56,7 @@ def _unread(key: str, config: Config) -> Iterator[str]:
     exposure_ms = max(exposures_ms, default=0.0)
     if config.shots * exposure_ms / 1e3 > longest_s:
         yield (
-            f"`{key}`: {config.shots} shots of up to {exposure_ms:g} ms are one capture, during "
-            "which an interlock over a role is not read, and safety.interlock_interval_s is "
-            f"{longest_s:g} s; expose for less, leave trigger out, or allow it to go unread for "
-            "longer"
+            f"`{key}`: {config.shots} shots of up to {exposure_ms:g} ms are one capture, but {why} "
+            f"while Micro-Manager exposes, and safety.interlock_interval_s is {longest_s:g} s; "
+            "expose for less, leave trigger out, or allow it to take longer"
         )
