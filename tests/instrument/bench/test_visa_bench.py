@@ -163,7 +163,7 @@ def test_an_interlock_that_trips_on_the_way_up_ends_the_ramp_dark(tmp_path, said
         ):
             pytest.fail("the light came on")
         levels = [float(line.split()[1]) for line in said if line.startswith("SOUR:CURR ")]
-        assert max(levels) == pytest.approx(0.03)
+        assert 0 < max(levels) <= 0.03  # of 0.08; the patrol may have read once, too
         assert said[-2:] == ["OUTP:STAT 0", "SOUR:CURR 0.00000"]
 
 
