@@ -23,6 +23,7 @@ from instrument.bench.disturbance import Disturbance, Watch
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.monitors import Monitors
 from instrument.bench.timing import Stopwatch
+from instrument.bench.triggered import TriggeredShots, triggered_shots
 from instrument.grid import Positions
 
 DARK_FRAMES = 2
@@ -66,6 +67,9 @@ class Batch:
     monitors
         Of the cameras that are not scored, by role: `mean_adu` (objects, shots) and
         `saturated_fraction`.
+    stepping
+        What brought the shots: this program, or the modulator's own sequence on the camera's
+        trigger (`hardware`).
     """
 
     counts: UInt16[np.ndarray, "objects shots height width"]
@@ -80,12 +84,14 @@ class Batch:
     temperature_c: float | None = None
     disturbances: tuple[Disturbance, ...] = ()
     monitors: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    stepping: Literal["software", "hardware"] = "software"
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
         return {
             "objects": self.counts.shape[0],
             "shots": self.counts.shape[1],
+            "stepping": self.stepping,
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
             "temperature_c": self.temperature_c,
@@ -116,7 +122,8 @@ def capture_batch(
     """Visit every position with the light on and expose once a shot at each.
 
     Shots come in the order of the bench file: all shots of one object in turn, or all objects under
-    the setting of one shot. A frame during which an interlock opened is taken again.
+    the setting of one shot. A frame during which an interlock opened is taken again; so are all
+    shots of the object where the modulator brings them by itself (`instrument.bench.triggered`).
 
     Parameters
     ----------
@@ -154,26 +161,30 @@ def capture_batch(
     visits = deque(_visits(len(positions), shots, order=config.shots_order))
     taken, visited = 0, None
     pauses: list[dict[str, Any]] = []
-    while visits:
-        try:
-            with bench.illuminated(stopwatch=stopwatch):
-                while visits:
-                    index, shot = visits[0]
-                    if index != visited:
-                        here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
-                        there.setdefault(index, here)
-                        visited = index
-                    for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
-                        read_back[shot].setdefault(name, []).append(value)
-                    counts[index, shot] = bench.expose(stopwatch=stopwatch)
-                    monitors.expose(index, shot, stopwatch=stopwatch)
-                    visits.popleft()
-                    on_frame(taken, counts[index, shot])
-                    taken += 1
-        except InterlockTripped as tripped:
-            pauses.append({"frames_before": taken, "at": _now(), "why": str(tripped)})
-            with stopwatch.measure("pause"):
-                on_trip(tripped)
+    with triggered_shots(bench, stopwatch=stopwatch) as triggered:
+        while visits:
+            try:
+                with bench.illuminated(stopwatch=stopwatch):
+                    while visits:
+                        index, shot = visits[0]
+                        if index != visited:
+                            here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
+                            there.setdefault(index, here)
+                            visited = index
+                        frames = _take(bench, shot, triggered, read_back, stopwatch)
+                        # None beside triggered shots: the config's checks refuse such a file.
+                        monitors.expose(index, shot, stopwatch=stopwatch)
+                        for frame in frames:
+                            index, shot = visits.popleft()
+                            counts[index, shot] = frame
+                            on_frame(taken, counts[index, shot])
+                            taken += 1
+            except InterlockTripped as tripped:
+                if triggered is not None:
+                    triggered.stop()
+                pauses.append({"frames_before": taken, "at": _now(), "why": str(tripped)})
+                with stopwatch.measure("pause"):
+                    on_trip(tripped)
     if taken != len(positions) * shots:
         raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
     disturbances = tuple(watch.disturbances())
@@ -192,6 +203,7 @@ def capture_batch(
             temperature_c=temperature_c(bench),
             disturbances=disturbances,
             monitors=monitors.record(),
+            stepping="software" if triggered is None else "hardware",
         )
 
 
@@ -202,6 +214,21 @@ def _visits(
     if order == "objects_first":
         return itertools.product(range(objects), range(shots))
     return ((index, shot) for shot, index in itertools.product(range(shots), range(objects)))
+
+
+def _take(
+    bench: Bench,
+    shot: int,
+    triggered: TriggeredShots | None,
+    read_back: tuple[dict[str, list[float]], ...],
+    stopwatch: Stopwatch,
+) -> UInt16[np.ndarray, "frames height width"]:
+    """Expose under a shot, or under all of them where the modulator brings them by itself."""
+    if triggered is not None:
+        return triggered.capture(stopwatch=stopwatch)
+    for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
+        read_back[shot].setdefault(name, []).append(value)
+    return bench.expose(stopwatch=stopwatch)[np.newaxis]
 
 
 def _first_read_back(bench: Bench) -> tuple[dict[str, list[float]], ...]:

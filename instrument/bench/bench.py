@@ -39,7 +39,15 @@ from instrument.bench.actuators import (
 from instrument.bench.emitters import lights_first
 from instrument.bench.guardian import Guardian
 from instrument.bench.interlocks import Interlock, Interlocks
-from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
+from instrument.bench.knobs import (
+    Applied,
+    Setting,
+    Target,
+    make_knob,
+    make_settings,
+    make_space,
+    shown,
+)
 from instrument.bench.lighting import Lighting
 from instrument.bench.motion import Motion
 from instrument.bench.patterns import Response, make_basis, make_response
@@ -282,6 +290,22 @@ class Bench:
         self.shot = shot
         return said
 
+    def targets(self, role: str) -> tuple[Target, ...]:
+        """Return what a role is asked for in each shot of the applied design.
+
+        Raises
+        ------
+        DesignError
+            No design was applied.
+        """
+        if not self._settings:
+            raise DesignError(f"shots of role {role} asked, but no design is on the bench")
+        return tuple(setting[role] for setting in self._settings)
+
+    def forget_shot(self) -> None:
+        """Say that something else than `show_shot` changes what is on the bench from now on."""
+        self.shot = None
+
     def move_sample(self, role: str, position_um: Position, *, stopwatch: Stopwatch) -> Position:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
         stage = self.xy_stage(role)
@@ -355,7 +379,7 @@ class Bench:
         if not is_dark:
             with stopwatch.measure("interlock"):
                 self.check_interlocks()
-            self._check_exposure(exposure_ms)
+            self.check_unread(exposure_ms)
         what = f"{camera.name}: an exposure of {exposure_ms:g} ms"
         with (
             stopwatch.measure("exposure" if monitor is None else "monitors"),
@@ -377,7 +401,7 @@ class Bench:
             As `expose`.
         """
         if self.lighting.is_lit:
-            self._check_exposure(exposure_ms)
+            self.check_unread(exposure_ms)
         need_s = frames * exposure_ms / 1e3 + timeout_s
         what = f"{self.camera.name}: a sequence of {frames} frames"
         with self.lighting.expecting(what, need_s=need_s):
@@ -395,6 +419,18 @@ class Bench:
         """Raise `InterlockTripped` for the first condition that does not hold."""
         self.lighting.raise_if_put_out()
         self.interlocks.check()
+
+    def check_unread(self, exposure_ms: float, *, exposures: int = 1) -> None:
+        """Raise `LimitViolation` where the interlocks would do nothing for too long meanwhile."""
+        longest_s = self.interlocks.interval_s
+        is_long = exposures * exposure_ms / 1e3 > longest_s
+        if self.interlocks.all and self.is_busy_exposing and is_long:
+            what = "an exposure" if exposures == 1 else f"{exposures} exposures at a time"
+            raise LimitViolation(
+                f"{self.camera.name}: {what} of {exposure_ms:g} ms with the light on, during "
+                "which Micro-Manager reads no interlock over a role and puts no light of its own "
+                f"out; at most {longest_s:g} s (safety.interlock_interval_s) may go by so"
+            )
 
     # ---- the ways out
 
@@ -453,15 +489,6 @@ class Bench:
         if name is None or not isinstance(role, CameraRole):  # the config's checks refuse the file
             raise ProtocolError("the bench has no camera that is scored")
         return name, role, as_kind(self.devices[name], Camera, name)
-
-    def _check_exposure(self, exposure_ms: float) -> None:
-        longest_s = self.interlocks.interval_s
-        if self.interlocks.all and self.is_busy_exposing and exposure_ms / 1e3 > longest_s:
-            raise LimitViolation(
-                f"{self.camera.name}: an exposure of {exposure_ms:g} ms with the light on, during "
-                "which Micro-Manager reads no interlock over a role and puts no light of its own "
-                f"out; at most {longest_s:g} s (safety.interlock_interval_s) may go by so"
-            )
 
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:
         """Bring all at a time, settle, read all back; levels wait for the light to come on."""

@@ -39,6 +39,7 @@ from instrument.bench.opening import ConnectError
 from instrument.bench.patterns import ModulatorFileError
 from instrument.bench.presets import set_presets
 from instrument.bench.safety import UnsafeBench
+from instrument.bench.triggered import check_triggers
 from instrument.config import Config
 from instrument.design import DesignError
 
@@ -118,6 +119,7 @@ def _build(
     except LimitViolation as error:
         raise ConnectError([f"`bench.roles`: {error}"]) from error
     check_reachable(bench)
+    check_triggers(bench)
     guard_ramps(bench.lighting)
     kept.enter_context(undo.pop_all())
     return bench

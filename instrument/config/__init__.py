@@ -78,6 +78,7 @@ from instrument.config._roles import (
     XYStageRole,
     scored_camera,
 )
+from instrument.config._trigger import triggered_role
 
 __all__ = [
     "FULL_SCALE",
@@ -143,4 +144,5 @@ __all__ = [
     "parse_config",
     "parse_design_config",
     "scored_camera",
+    "triggered_role",
 ]

@@ -40,6 +40,7 @@ from instrument.config._roles import (
     XYStageRole,
     scored_camera,
 )
+from instrument.config._trigger import problems_of_triggers
 from instrument.grid import extent_um, grid_positions
 
 _ROLE_OF = {
@@ -73,6 +74,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_objects(config),
         *_design(config),
         *_exposure(config),
+        *problems_of_triggers(config),
         *_search(config),
     ]
 

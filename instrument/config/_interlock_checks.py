@@ -82,7 +82,7 @@ def _remedy(name: str, part: str, role: Role, block: str) -> str:
 
 def _exposures(config: Config) -> Iterator[str]:
     """Refuse exposures during which Micro-Manager cannot be asked, or told, for too long."""
-    why = _why_bounded(config)
+    why = why_bounded(config)
     if why is None:
         return
     longest_s = config.safety.interlock_interval_s
@@ -105,8 +105,8 @@ def _exposures(config: Config) -> Iterator[str]:
             )
 
 
-def _why_bounded(config: Config) -> str | None:
-    """Say what of the core an interlock needs during an exposure; None if it needs nothing."""
+def why_bounded(config: Config) -> str | None:
+    """Say what of the core an interlock would need in an exposure; None if it needs nothing."""
     for name, role in config.bench.roles.items():
         is_behind_core = config.bench.block_of(role) == "micromanager"
         if is_behind_core and any(i.role_and_part[0] == name for i in config.bench.interlocks):

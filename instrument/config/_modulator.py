@@ -24,6 +24,8 @@ class SlmRole(Section):
     `on_value` makes it a binary device: above half of full scale is on, all else `off_value`.
     `display_ms` is how long a modulator with a light of its own lights a pattern; one that
     `shows_on_load` is not told to display what was loaded.
+    `trigger: camera` says that its trigger input is the camera's exposure output, so that it goes
+    through the patterns of several shots by itself.
     """
 
     kind: Literal["slm"] = "slm"
@@ -31,6 +33,7 @@ class SlmRole(Section):
     settle_ms: Duration = 0.0
     display_ms: Positive | None = None
     shows_on_load: bool = False
+    trigger: Literal["camera"] | None = None
     lut: Path | None = None
     flatness: Path | None = None
     affine: tuple[Row, Row] | None = None
@@ -54,6 +57,16 @@ class SlmRole(Section):
         return self.model_copy(
             update={key: (folder / path).resolve() for key, path in self.files.items()}
         )
+
+    @model_validator(mode="after")
+    def _no_wait_between_frames(self) -> SlmRole:
+        if self.trigger is not None and self.settle_ms:
+            raise ValueError(
+                f"settle_ms {self.settle_ms:g} cannot be waited between frames that the camera "
+                "triggers; set the camera's own pause between frames and leave settle_ms out, or "
+                "leave trigger out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_answer(self) -> SlmRole:

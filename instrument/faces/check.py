@@ -25,6 +25,7 @@ from instrument.config import (
     SlmRole,
     StageRole,
     XYStageRole,
+    triggered_role,
 )
 from instrument.design import Design, DesignSpace
 
@@ -126,6 +127,8 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
         case SlmRole():
             height, width = bench.slm(name).shape
             text = f"{height} x {width} pixels, grey 0 to {bench.slm(name).levels - 1}"
+            if triggered_role(bench.config) == name:
+                text += f"\nbrings the {bench.config.shots} shots by itself (trigger)"
         case SelectorRole() if isinstance(device, Selector):
             text = ", ".join(f"{n} {label}" for n, label in enumerate(device.labels))
         case _:
@@ -137,7 +140,8 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
 def _exposures(bench: Bench, camera: Camera) -> str:
     low, high = camera.exposure_limits_ms or (0.0, float("inf"))
     if bench.interlocks.all and bench.is_busy_exposing:
-        high = min(high, 1e3 * bench.interlocks.interval_s)
+        at_a_time = 1 if triggered_role(bench.config) is None else bench.config.shots
+        high = min(high, 1e3 * bench.interlocks.interval_s / at_a_time)
     return f"exposure {_span((low, high))} ms"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from drivers.errors import ConnectionLost
 from drivers.virtual.bench.devices import (
     Knob,
@@ -71,11 +73,11 @@ class VirtualBench:
             }
         elif isinstance(options, TwinBenchOptions):
             self.world = _make_twin_world(options)
-            devices = {
-                "Camera": VirtualCamera(self.world, exposure_ms=TWIN_EXPOSURE_MS),
-                "XY": VirtualXY(self.world.xy),
-                **_actuators(self.world),
-            }
+            actuators = _actuators(self.world)
+            camera = VirtualCamera(
+                self.world, exposure_ms=TWIN_EXPOSURE_MS, exposure_out=_trigger_input(actuators)
+            )
+            devices = {"Camera": camera, "XY": VirtualXY(self.world.xy), **actuators}
         else:
             raise ValueError(f"{type(options).__name__}: no virtual bench has these options")
         self.core = core_with(devices)
@@ -119,6 +121,12 @@ def _make_twin_world(options: TwinBenchOptions) -> TwinWorld:
             f"{type(options).__name__}: its objects are photographs from scikit-image, which is "
             "not installed; pip install 'infoloop[photographs]'"
         ) from error
+
+
+def _trigger_input(devices: Mapping[str, VirtualDevice]) -> Callable[[], None]:
+    """Return the trigger input of the modulator among these devices, or a line to nowhere."""
+    inputs = [device.trigger_in for device in devices.values() if isinstance(device, VirtualSLM)]
+    return inputs[0] if inputs else lambda: None
 
 
 def _actuators(world: TwinWorld) -> dict[str, VirtualDevice]:

@@ -11,8 +11,11 @@ from drivers.micromanager import (
     MicroManagerSelector,
     MicroManagerXYStage,
 )
+from instrument.bench.interlocks import Interlock
 from instrument.faces import cli
+from instrument.faces.check import limits_table
 from tests.instrument.bench.test_compiled_adapters import parsed
+from tests.instrument.fakes import FakeMeter, Log, make_bench, make_config
 
 INTERLOCKS = [
     {"role": "sample.x", "below": 400, "hysteresis": 5, "action": "pause", "longest_pause_s": 30},
@@ -87,3 +90,19 @@ def test_an_open_interlock_is_on_the_page_and_ends_with_its_sentence(check):
     assert "camera.CCDTemperature 0 OPEN above 3 light off, the run ends" in page
     assert "dry run of the start design" in page
     assert "interlock camera.CCDTemperature: 0, must be above 3" in page
+
+
+def test_a_modulator_that_brings_the_shots_by_itself_is_on_the_page(tmp_path):
+    """Then an exposure may take a share of the time that an interlock may go unread."""
+    interlock = {"role": "focus", "below": 40.0}
+    config = make_config(
+        tmp_path,
+        bench={"roles": {"slm": {"trigger": "camera"}}, "interlocks": [interlock]},
+        design={"pupil": {"per_shot": True}},
+        shots=4,
+    )
+    focus = Interlock(name="focus", meter=FakeMeter("Z", Log(), [0.0]), is_behind_core=True)
+    table = limits_table(make_bench(config, interlocks=[focus]))
+    limits = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))
+    assert limits["slm"] == "16 x 16 pixels, grey 0 to 255\nbrings the 4 shots by itself (trigger)"
+    assert limits["camera"] == "exposure 0.1 to 250 ms"
