@@ -1,4 +1,4 @@
-"""What is connected: VISA resources with their identity, and the Micro-Manager adapters at hand."""
+"""What is connected: VISA resources with their identity, Micro-Manager adapters, monitors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from drivers.errors import DeviceError
 
 IDENTIFY_TIMEOUT_MS = 500
 
@@ -61,6 +63,24 @@ def micromanager_adapters() -> Iterator[tuple[Path, list[str]]]:
         yield Path(folders[0] if folders else "."), sorted(adapters)
     finally:
         manager.close()
+
+
+def monitors() -> Iterator[str]:
+    """Yield number, name, size and place of every monitor, or why there is none to use."""
+    from drivers.display import list_monitors
+
+    try:
+        for monitor in list_monitors():
+            height, width = monitor.shape
+            x, y = monitor.position
+            rate = f"{monitor.refresh_hz} Hz" if monitor.refresh_hz else "rate not said"
+            which = ", the primary one" if monitor.index == 0 else ""
+            yield (
+                f"{monitor.index}: {monitor.name!r}, shape [{height}, {width}], {rate}, "
+                f"at {x}, {y}{which}"
+            )
+    except DeviceError as error:
+        yield f"({error})"
 
 
 def _identified(manager: object, address: str) -> VisaResource:

@@ -15,6 +15,7 @@ import numpy as np
 
 from drivers import Device, LimitViolation
 from instrument.bench.bench import Bench
+from instrument.bench.beside_core import open_beside_core
 from instrument.bench.driven import driven_roles, open_lamps, open_others
 from instrument.bench.guardian import Guardian
 from instrument.bench.instruments import (
@@ -53,13 +54,15 @@ def connect(config: Config) -> Bench:
         A light could not be switched off.
     """
     with ExitStack() as undo:
+        # Closed last: when the window goes, the desktop shines on the modulator.
+        displays = undo.enter_context(ExitStack())
         virtual = open_virtual(config, undo)
         guardian = start_guardian(config, undo)  # ends after the instruments are closed
         instruments = open_instruments(config, virtual, undo)
         devices = open_lights(config, instruments)
         driven = open_lamps(config, undo)
         manager = open_micromanager(config, virtual, undo)
-        driven |= open_others(config, undo)
+        driven |= open_others(config, undo) | open_beside_core(config, displays)
         set_channels(config, instruments)  # lights are dark: it may be what a level means
         devices |= driven_roles(config, driven)
         if manager is not None:

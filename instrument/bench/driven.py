@@ -81,7 +81,7 @@ def open_others(config: Config, undo: ExitStack) -> dict[str, Device]:
 
 
 def driven_roles(config: Config, driven: Mapping[str, Device]) -> dict[str, Device]:
-    """Return the opened drivers' devices by role; raises `ConnectError`, a line a misfit."""
+    """Return devices that no core has by role, as what it needs; raises `ConnectError`."""
     return all_or_every_failure({
         f"bench.roles.{name}": lambda n=name, r=role: as_role(driven[r.device], n, r)
         for name, role in config.bench.roles.items()

@@ -19,12 +19,18 @@ class ConnectError(DeviceError):
 
 
 def all_or_every_failure(openers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Run every opener; return results by the last part of their key, or raise all failures."""
+    """Run every opener; return results by name, or raise all failures.
+
+    Parameters
+    ----------
+    openers
+        By their key in the file, `bench.BLOCK.NAME`.
+    """
     opened: dict[str, Any] = {}
     failures: list[str] = []
     for key, opener in openers.items():
         try:
-            opened[key.rsplit(".", 1)[-1]] = opener()
+            opened[key.split(".", 2)[-1]] = opener()
         except DeviceError as error:
             failures.append(f"`{key}`: {error}")
     if failures:

@@ -17,6 +17,7 @@ from instrument.config._bench import (
     VisaConfig,
     XYStageRole,
 )
+from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
 from instrument.config._design_file import (
     DesignConfig,
     GradientSearch,
@@ -82,6 +83,7 @@ __all__ = [
     "ConfirmConfig",
     "DesignConfig",
     "DiscParameter",
+    "DisplayConfig",
     "DriverConfig",
     "ExposureParameter",
     "FourierParameter",
@@ -114,6 +116,7 @@ __all__ = [
     "SelectorRole",
     "Slew",
     "SlmRole",
+    "SlmsuiteConfig",
     "StageGrid",
     "StageRole",
     "SuperpixelParameter",

@@ -7,12 +7,14 @@ that nobody has to write it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, create_model, model_validator
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
+from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
 from instrument.config._modulator import SlmRole
 from instrument.config._section import Duration, Finite, Positive, Range, Section
 
@@ -269,19 +271,30 @@ MicroManagerConfig = Annotated[
 ]
 
 
+Block = Literal["micromanager", "visa", "drivers", "displays", "slmsuite"]
+
+
 class BenchConfig(Section):
     """Devices, what they are for, and what must hold."""
 
     micromanager: MicroManagerConfig | None = None  # pyright: ignore[reportInvalidTypeForm]
     visa: dict[str, VisaConfig] = Field(default_factory=dict)
     drivers: dict[str, DriverConfig] = Field(default_factory=dict)
+    displays: dict[str, DisplayConfig] = Field(default_factory=dict)
+    slmsuite: dict[str, SlmsuiteConfig] = Field(default_factory=dict)
     roles: dict[str, Role]
     interlocks: tuple[InterlockConfig, ...] = ()
 
-    def block_of(self, role: Role) -> Literal["micromanager", "visa", "drivers"]:
+    def block_of(self, role: Role) -> Block:
         """Return the block that opens the device of a role."""
-        if role.device in self.drivers:
-            return "drivers"
+        blocks: tuple[tuple[Block, Mapping[str, object]], ...] = (
+            ("drivers", self.drivers),
+            ("displays", self.displays),
+            ("slmsuite", self.slmsuite),
+        )
+        for name, block in blocks:
+            if role.device in block:
+                return name
         if isinstance(role, LightRole) and role.channel is not None:
             return "visa"
         return "micromanager"

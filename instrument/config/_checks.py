@@ -14,7 +14,8 @@ from instrument.config._bench import (
     VirtualMicroManager,
     XYStageRole,
 )
-from instrument.config._drivers import problems_of_devices
+from instrument.config._beside_core import problems_beside_core
+from instrument.config._blocks import problems_of_blocks
 from instrument.config._interlock_checks import interlock_problems, suggest
 from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
@@ -65,7 +66,8 @@ def problems_between_sections(config: Config) -> list[str]:
         *_one_role_a_device(config),
         *_visa(config),
         *interlock_problems(config),
-        *problems_of_devices(config),
+        *problems_of_blocks(config),
+        *problems_beside_core(config),
         *_objects(config),
         *_design(config),
         *_exposure(config),

@@ -1,22 +1,18 @@
-"""The `bench.drivers` block: options that a third party's own model checks, and who uses what.
+"""The `bench.drivers` block: options that a third party's own model checks.
 
 Only the drivers that a file names are imported, and only here and when the bench connects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
 from drivers import DriverUnavailable
 from drivers.registry import load_driver
-from instrument.config._bench import LightRole
 from instrument.config._problems import sentences
-
-if TYPE_CHECKING:
-    from instrument.config._model import Config
 
 
 def problems_of_options(raw: Mapping[str, Any]) -> list[str]:
@@ -60,32 +56,3 @@ def _file_with(options: type[BaseModel]) -> type[BaseModel]:
     drivers: Any = dict[str, block]  # pyright: ignore[reportInvalidTypeForm]
     bench: Any = create_model("Bench", drivers=(drivers, ...))
     return create_model("File", bench=(bench, ...))
-
-
-def problems_of_devices(config: Config) -> Iterator[str]:
-    """One sentence for every device that no block of the bench provides, or two."""
-    bench = config.bench
-    for name in bench.drivers.keys() & bench.visa.keys():
-        yield f"`bench.drivers.{name}` is also an instrument of bench.visa; rename one of them"
-    for name, role in bench.roles.items():
-        key, is_driver = f"bench.roles.{name}", role.device in bench.drivers
-        if isinstance(role, LightRole):
-            yield from _problems_of_light(key, role, is_driver=is_driver)
-        elif not is_driver and bench.micromanager is None:
-            yield (
-                f"`{key}.device` = {role.device!r} is none of bench.drivers, and there is no "
-                "bench.micromanager; add the one that has it"
-            )
-
-
-def _problems_of_light(key: str, role: LightRole, *, is_driver: bool) -> Iterator[str]:
-    if not is_driver and role.channel is None:
-        yield f"`{key}.channel` is missing; add it"
-    elif is_driver and role.channel is not None:
-        yield (
-            f"`{key}.channel` = {role.channel!r}: a driver's light has no channels; leave it out"
-        )
-    elif is_driver and role.safe != 0:
-        yield (
-            f"`{key}.safe` = {role.safe:g}: a driver's light is off when it is safe; leave it out"
-        )

@@ -236,7 +236,7 @@ def devices(
         str, typer.Option("--backend", help="VISA library, in pyvisa's words.")
     ] = "@py",
 ) -> None:
-    """List VISA instruments with declaration and limits, device adapters, and drivers."""
+    """List VISA instruments with declaration and limits, device adapters, monitors, drivers."""
     with _exit_codes():
         from instrument.faces.listing import listed
 

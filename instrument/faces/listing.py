@@ -23,6 +23,7 @@ def listed(addresses: Sequence[str], backend: str) -> Iterator[str]:
     """
     yield from _visa(addresses, backend)
     yield from _adapters()
+    yield from _monitors()
     yield from _drivers()
 
 
@@ -47,6 +48,13 @@ def _adapters() -> Iterator[str]:
     yield "Micro-Manager device adapters:"
     for folder, names in micromanager_adapters():
         yield f"  {folder}: {', '.join(names)}"
+
+
+def _monitors() -> Iterator[str]:
+    from drivers.discovery import monitors
+
+    yield "Monitors (for bench.displays):"
+    yield from (f"  {monitor}" for monitor in monitors())
 
 
 def _drivers() -> Iterator[str]:

@@ -1,0 +1,71 @@
+"""Which block of the bench opens the device of each role, and what of the role that block knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from instrument.config._bench import LightRole, Role
+from instrument.config._modulator import SlmRole
+
+if TYPE_CHECKING:
+    from instrument.config._model import Config
+
+CORE_ONLY: dict[type[Role], tuple[str, ...]] = {  # pyright: ignore[reportInvalidTypeForm]
+    SlmRole: ("display_ms", "shows_on_load"),
+}
+"""Keys of roles that only devices of Micro-Manager follow."""
+
+
+def problems_of_blocks(config: Config) -> Iterator[str]:
+    """One sentence for every device that no block provides, or two, or that cannot do its role."""
+    yield from _names_used_twice(config)
+    for name, role in config.bench.roles.items():
+        key, block = f"bench.roles.{name}", config.bench.block_of(role)
+        if isinstance(role, LightRole):
+            yield from _of_light(key, role, block)
+        elif block == "micromanager" and config.bench.micromanager is None:
+            yield (
+                f"`{key}.device` = {role.device!r} is none of bench.drivers, displays or slmsuite, "
+                "and there is no bench.micromanager; add the one that has it"
+            )
+        if block != "micromanager":
+            yield from _of_core_only(key, role, block)
+
+
+def _names_used_twice(config: Config) -> Iterator[str]:
+    bench = config.bench
+    first_in: dict[str, str] = {}
+    for block in ("visa", "drivers", "displays", "slmsuite"):
+        for name in getattr(bench, block):
+            earlier = first_in.setdefault(name, block)
+            if earlier != block:
+                yield f"`bench.{block}.{name}` is also in bench.{earlier}; rename one of them"
+
+
+def _of_light(key: str, role: LightRole, block: str) -> Iterator[str]:
+    if block == "micromanager":
+        yield f"`{key}.channel` is missing; add it"
+    elif block == "drivers":
+        for part in ("channel", "output", "safe"):
+            value = getattr(role, part)
+            if value != LightRole.model_fields[part].default:
+                yield (
+                    f"`{key}.{part}` = {value!r} is for VISA instruments; a driver's light has a "
+                    "level, and is off when it is safe: leave it out"
+                )
+
+
+def _of_core_only(key: str, role: Role, block: str) -> Iterator[str]:
+    for part in CORE_ONLY.get(type(role), ()):
+        value = getattr(role, part)
+        if value != type(role).model_fields[part].default:
+            yield (
+                f"`{key}.{part}` = {value!r} is for devices of Micro-Manager, and {role.device} is "
+                f"in bench.{block}; set it there, or leave it out"
+            )
+    if isinstance(role, SlmRole) and role.off_value:
+        yield (
+            f"`{key}.off_value` = {role.off_value} cannot be shown when {role.device} is safe: "
+            f"what bench.{block} opens then shows 0; invert it there, or leave off_value out"
+        )
