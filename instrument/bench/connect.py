@@ -30,6 +30,7 @@ from instrument.bench.interlocks import Interlock
 from instrument.bench.micromanager import open_core_roles, open_micromanager, open_virtual
 from instrument.bench.opening import ConnectError
 from instrument.bench.patterns import ModulatorFileError
+from instrument.bench.visa_roles import open_visa_roles
 from instrument.config import Config
 from instrument.design import DesignError
 
@@ -64,7 +65,7 @@ def connect(config: Config) -> Bench:
         manager = open_micromanager(config, virtual, undo)
         driven |= open_others(config, undo) | open_beside_core(config, displays)
         set_channels(config, instruments)  # lights are dark: it may be what a level means
-        devices |= driven_roles(config, driven)
+        devices |= driven_roles(config, driven) | open_visa_roles(config, instruments)
         if manager is not None:
             devices |= open_core_roles(config, manager)
         interlocks = open_interlocks(config, instruments, driven, manager, devices)

@@ -147,17 +147,22 @@ class XYStageRole(Section):
 
 
 class SelectorRole(Section):
-    """Role of a device with numbered positions (filter wheel, turret, state device)."""
+    """Role of a device with numbered positions (filter wheel, turret, state device).
+
+    `channel` is for VISA instruments: which of their choices.
+    """
 
     kind: Literal["selector"] = "selector"
     device: str
+    channel: str | None = None
     settle_ms: Duration = 0.0
 
 
 class PropertyRole(Section):
     """Role of one numeric property of a Micro-Manager device, in the property's own unit.
 
-    Of a driver's device, which is one number, `property` is what to call it.
+    Of a VISA instrument, `property` is the channel. Of a driver's device, which is one number, it
+    is what to call it.
     """
 
     kind: Literal["property"] = "property"
@@ -296,5 +301,7 @@ class BenchConfig(Section):
             if role.device in block:
                 return name
         if isinstance(role, LightRole) and role.channel is not None:
+            return "visa"
+        if isinstance(role, PropertyRole | SelectorRole) and role.device in self.visa:
             return "visa"
         return "micromanager"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from instrument.config._bench import LightRole, Role
+from instrument.config._bench import LightRole, PropertyRole, Role, SelectorRole
 from instrument.config._modulator import SlmRole
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ def problems_of_blocks(config: Config) -> Iterator[str]:
         if isinstance(role, LightRole):
             yield from _of_light(key, role, block)
         elif block == "micromanager" and config.bench.micromanager is None:
+            visa = "visa, " if isinstance(role, PropertyRole | SelectorRole) else ""
             yield (
-                f"`{key}.device` = {role.device!r} is none of bench.drivers, displays or slmsuite, "
-                "and there is no bench.micromanager; add the one that has it"
+                f"`{key}.device` = {role.device!r} is none of bench.{visa}drivers, displays or "
+                "slmsuite, and there is no bench.micromanager; add the one that has it"
             )
         if block != "micromanager":
             yield from _of_core_only(key, role, block)

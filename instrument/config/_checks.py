@@ -95,6 +95,8 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
     """Two roles of one device could go where the limits of one forbid it."""
     first_of: dict[tuple[str, ...], str] = {}
     for name, role in config.bench.roles.items():
+        if config.bench.block_of(role) == "visa" and not isinstance(role, LightRole):
+            continue  # one role a channel: `_visa_roles`
         key, what = "device", ("micro-manager", role.device)
         if role.device in config.bench.drivers:
             what = ("driver", role.device)

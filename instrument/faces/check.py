@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from drivers import Actuator, Camera, Selector
+from drivers.visa import VisaChoice, VisaNumber
 from instrument.bench.bench import Bench
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.knobs import Setting
@@ -34,7 +35,12 @@ def limits_table(bench: Bench) -> Table:
     """Return, by role, the limits in force, the largest move, and what making safe does."""
     table = _table("in force", "role", "limits", "slew", "made safe")
     for name, role in bench.roles.items():
-        cells = (name, _in_force(bench, name, role), _slew(bench, name, role), _safe(role))
+        cells = (
+            name,
+            _in_force(bench, name, role),
+            _slew(bench, name, role),
+            _safe(bench, name, role),
+        )
         table.add_row(*map(escape, cells))  # brackets of a label are no markup
     return table
 
@@ -142,7 +148,8 @@ def _slew(bench: Bench, name: str, role: Role) -> str:
     return f"{amount(slew.most, _unit(bench, name, role))} {per}, {beyond}"
 
 
-def _safe(role: Role) -> str:
+def _safe(bench: Bench, name: str, role: Role) -> str:
+    device = bench.devices[name]
     match role:
         case LightRole(safe=safe, output=output):
             return f"level {safe:g}" if output is None else f"{output} off, level {safe:g}"
@@ -150,6 +157,10 @@ def _safe(role: Role) -> str:
             return f"flat (all {off})"
         case CameraRole():
             return "stopped"
+        case PropertyRole(unit=unit) if isinstance(device, VisaNumber) and device.safe is not None:
+            return amount(device.safe, unit)
+        case SelectorRole() if isinstance(device, VisaChoice) and device.safe is not None:
+            return _shown(bench, name, device.safe)
     return "stays"
 
 
