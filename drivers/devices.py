@@ -32,7 +32,7 @@ class DeviceDescription:
         The label on the bench: a Micro-Manager device label or a key of the `visa` block.
     kind
         Capability in one word: `camera`, `slm`, `stage`, `xy_stage`, `rotation`, `selector`,
-        `property`, `light`, `meter`.
+        `property`, `light`, `shutter`, `meter`.
     identity
         What identifies the hardware: library and adapter, or the `*IDN?` answer.
     limits
@@ -128,6 +128,24 @@ class Camera(Device, Protocol):
 
         Raises `FrameLoss` if fewer arrive, `DeviceTimeout` after `timeout_s` in all.
         """
+        ...
+
+
+@runtime_checkable
+class HasTemperature(Protocol):
+    """An optional ability of a camera: it knows how warm its sensor is."""
+
+    def temperature_c(self) -> float | None:
+        """Degrees Celsius, or None where none is to be had."""
+        ...
+
+
+@runtime_checkable
+class KeepsSettings(Protocol):
+    """An optional ability: a device can say whether it still is as the bench set it up."""
+
+    def verify(self) -> None:
+        """Raise `ProtocolError` naming what is different from what was set; change nothing."""
         ...
 
 
@@ -239,7 +257,10 @@ class NumericProperty(Actuator[float], Protocol):
 
 @runtime_checkable
 class LightSource(Actuator[float], Protocol):
-    """A light whose level is one number (power, current) and which can be switched off."""
+    """A light whose level is one number (power, current) and which can be switched off.
+
+    A shutter is one too, of the levels 1 (open) and 0 (closed).
+    """
 
     @property
     def unit(self) -> str:

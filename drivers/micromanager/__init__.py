@@ -7,10 +7,23 @@ limits and `setSLMImage` wraps 300 to 44.
 """
 
 from drivers.micromanager._camera import MicroManagerCamera
+from drivers.micromanager._camera_settings import CameraSettings
 from drivers.micromanager._core import MicroManager
+from drivers.micromanager._events import MicroManagerEvents
+from drivers.micromanager._inventory import FoundDevice, Inventory, take_inventory
+from drivers.micromanager._loading import DeviceEntry, load_devices
 from drivers.micromanager._meter import MicroManagerMeter
+from drivers.micromanager._presets import (
+    MicroManagerPresets,
+    PresetSetting,
+    apply_preset,
+    config_groups,
+    preset_settings,
+)
 from drivers.micromanager._property import MicroManagerProperty
 from drivers.micromanager._selector import MicroManagerSelector
+from drivers.micromanager._settings import PropertyFacts
+from drivers.micromanager._shutter import MicroManagerLight, MicroManagerShutter, Switch
 from drivers.micromanager._slm import MicroManagerSLM
 from drivers.micromanager._stages import (
     MicroManagerRotation,
@@ -19,13 +32,29 @@ from drivers.micromanager._stages import (
 )
 
 __all__ = [
+    "CameraSettings",
+    "DeviceEntry",
+    "FoundDevice",
+    "Inventory",
     "MicroManager",
     "MicroManagerCamera",
+    "MicroManagerEvents",
+    "MicroManagerLight",
     "MicroManagerMeter",
+    "MicroManagerPresets",
     "MicroManagerProperty",
     "MicroManagerRotation",
     "MicroManagerSLM",
     "MicroManagerSelector",
+    "MicroManagerShutter",
     "MicroManagerStage",
     "MicroManagerXYStage",
+    "PresetSetting",
+    "PropertyFacts",
+    "Switch",
+    "apply_preset",
+    "config_groups",
+    "load_devices",
+    "preset_settings",
+    "take_inventory",
 ]

@@ -6,13 +6,27 @@ import contextlib
 import math
 import time
 import weakref
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.devices import DeviceDescription
-from drivers.errors import DeviceError, DeviceTimeout, FrameLoss, LimitViolation
+from drivers.errors import (
+    DeviceError,
+    DeviceTimeout,
+    FrameLoss,
+    LimitViolation,
+    ProtocolError,
+)
+from drivers.micromanager._camera_settings import (
+    CameraSettings,
+    apply_camera_settings,
+    read_roi,
+    read_temperature_c,
+)
 from drivers.micromanager._core import MicroManager
+from drivers.micromanager._settings import PropertyValue, verify_properties
 
 _POLL_S = 1e-3
 _FRAMES_A_CALL = 16  # a call's time limit must hold whatever has piled up in the buffer
@@ -27,13 +41,28 @@ class MicroManagerCamera:
         Owner of the core.
     label
         Device label.
+    settings
+        Mode to bring it to; None takes the camera as it is.
+
+    Raises
+    ------
+    ConnectionLost, ProtocolError, LimitViolation
+        There is no such camera, or it is not in the mode asked for: what was asked, what it allows
+        and what it read back are named.
     """
 
-    def __init__(self, manager: MicroManager, label: str):
+    def __init__(
+        self, manager: MicroManager, label: str, *, settings: CameraSettings | None = None
+    ):
         manager.require(label, "camera")
         self.name = label
         self._manager = manager
         self._core = manager.core
+        self._settings = settings
+        self._set_properties: dict[str, PropertyValue] = {}
+        self._roi = read_roi(manager, label)
+        if settings is not None:
+            self._set_properties, self._roi = apply_camera_settings(manager, label, settings)
         self._exposure_limits_ms = manager.property_limits(label, "Exposure")
         self._exposure_ms = manager.call(
             f"{label}: exposure", lambda: self._core.getExposure(label)
@@ -48,8 +77,34 @@ class MicroManagerCamera:
         return self._exposure_limits_ms
 
     def describe(self) -> DeviceDescription:
-        """Identity, limits and every property."""
-        return self._manager.describe(self.name, "camera", exposure_ms=self._exposure_limits_ms)
+        """Identity, limits, region (`ROI`: x, y, width, height) and every property."""
+        said = self._manager.describe(self.name, "camera", exposure_ms=self._exposure_limits_ms)
+        roi = ", ".join(map(str, read_roi(self._manager, self.name)))
+        return replace(said, properties={**said.properties, "ROI": roi})
+
+    def temperature_c(self) -> float | None:
+        """Temperature of the sensor in degrees Celsius; None where the settings name none."""
+        if self._settings is None or self._settings.temperature is None:
+            return None
+        return read_temperature_c(self._manager, self.name, self._settings.temperature)
+
+    def verify(self) -> None:
+        """Raise `ProtocolError` if exposure, region or a property set is another by now."""
+        verify_properties(self._manager, self.name, self._set_properties)
+        roi = read_roi(self._manager, self.name)
+        exposure_ms = self._manager.call(
+            f"{self.name}: exposure", lambda: self._core.getExposure(self.name)
+        )
+        if roi != self._roi:
+            raise ProtocolError(
+                f"{self.name}: region {list(self._roi)} was set, {list(roi)} read back; "
+                "something else changes it"
+            )
+        if not abs(exposure_ms - self._exposure_ms) <= 1e-6 * self._exposure_ms:
+            raise ProtocolError(
+                f"{self.name}: exposure {self._exposure_ms:g} ms was set, {exposure_ms:g} ms read "
+                "back; something else changes it"
+            )
 
     def set_exposure_ms(self, exposure_ms: float) -> float:
         """Check against the limits, which the core itself does not, set, and read back."""

@@ -34,6 +34,7 @@ _CORE_TYPES = {
     "stage": "Stage",
     "xy_stage": "XYStage",
     "selector": "State",
+    "shutter": "Shutter",
 }
 _log = logging.getLogger(__name__)
 
@@ -137,12 +138,39 @@ class MicroManager:
 
     def require_property(self, label: str, name: str) -> None:
         """Raise `ConnectionLost` unless the device is loaded, `ProtocolError` without property."""
-        self._require_label(label)
-        names = self.call(f"{label}: properties", lambda: self.core.getDevicePropertyNames(label))
+        names = self.property_names(label)
         if name not in names:
             raise ProtocolError(
-                f"{label}: no property {name!r}; there is {', '.join(map(str, names)) or 'none'}"
+                f"{label}: no property {name!r}; there is {', '.join(names) or 'none'}"
             )
+
+    def property_names(self, label: str) -> tuple[str, ...]:
+        """Names of a device's properties; raises `ConnectionLost` if there is no such device."""
+        self._require_label(label)
+        names = self.call(f"{label}: properties", lambda: self.core.getDevicePropertyNames(label))
+        return tuple(map(str, names))
+
+    def switch_autoshutter_off(self) -> None:
+        """Let no exposure open a shutter by itself; raise `ProtocolError` if that stays on."""
+
+        def switch_off() -> bool:
+            if self.core.getAutoShutter():
+                self.core.setAutoShutter(False)
+            return bool(self.core.getAutoShutter())
+
+        if self.call("autoshutter off", switch_off):
+            raise ProtocolError(
+                "Micro-Manager's autoshutter stays on, so that a shutter may be left open; set "
+                "Core.AutoShutter to 0 in the .cfg"
+            )
+
+    def autoshutter(self) -> str | None:
+        """Label of the shutter that the core opens by itself for every exposure, or None."""
+
+        def read() -> str:
+            return str(self.core.getShutterDevice()) if self.core.getAutoShutter() else ""
+
+        return self.call("autoshutter", read) or None
 
     def wait(self, label: str, *, timeout_s: float) -> None:
         """Wait until the device is no longer busy, at most `timeout_s`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,7 +18,10 @@ from jaxtyping import UInt16
 
 from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
+from instrument.bench.camera_mode import temperature_c
+from instrument.bench.disturbance import Disturbance, Watch
 from instrument.bench.interlocks import InterlockTripped
+from instrument.bench.monitors import Monitors
 from instrument.bench.timing import Stopwatch
 from instrument.grid import Positions
 
@@ -48,14 +51,21 @@ class Batch:
         in the order of time and in the role's unit; a single one where the role does not differ
         between shots.
     black_level_adu
-        Mean of the dark frames taken just before, light off; None on a bench without a light that
-        it could switch off.
+        Mean of the dark frames taken just before, light off; None on a bench without a light or
+        shutter that it could switch.
     saturated_fraction, zero_fraction
         Share of counts at full scale and at zero.
     captured_at
         Start and end, UTC, ISO 8601.
     pauses
         Why and when the light was off in the middle, with the number of frames taken before.
+    temperature_c
+        Of the sensor, after the last frame; None where the bench file names no property for it.
+    disturbances
+        What something else than the bench did to the devices meanwhile.
+    monitors
+        Of the cameras that are not scored, by role: `mean_adu` (objects, shots) and
+        `saturated_fraction`.
     """
 
     counts: UInt16[np.ndarray, "objects shots height width"]
@@ -67,6 +77,9 @@ class Batch:
     captured_at: tuple[str, str]
     read_back: tuple[dict[str, list[float]], ...] = ()
     pauses: tuple[dict[str, Any], ...] = ()
+    temperature_c: float | None = None
+    disturbances: tuple[Disturbance, ...] = ()
+    monitors: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def record(self) -> dict[str, Any]:
         """Everything but the counts, as plain data for the ledger."""
@@ -75,6 +88,9 @@ class Batch:
             "shots": self.counts.shape[1],
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
+            "temperature_c": self.temperature_c,
+            "disturbances": [disturbance.text for disturbance in self.disturbances],
+            "monitors": self.monitors,
             "read_back": list(self.read_back),
             "black_level_adu": self.black_level_adu,
             "saturated_fraction": self.saturated_fraction,
@@ -132,6 +148,8 @@ def capture_batch(
     bench.show_shot(0, stopwatch=stopwatch)
     exposure_ms = bench.exposure_ms
     read_back = _first_read_back(bench)
+    watch = Watch(bench, stopwatch)
+    monitors = Monitors(bench, objects=len(positions), shots=shots)
     black_level_adu = _black_level(bench, stopwatch)
     visits = deque(_visits(len(positions), shots, order=config.shots_order))
     taken, visited = 0, None
@@ -148,6 +166,7 @@ def capture_batch(
                     for name, value in bench.show_shot(shot, stopwatch=stopwatch).items():
                         read_back[shot].setdefault(name, []).append(value)
                     counts[index, shot] = bench.expose(stopwatch=stopwatch)
+                    monitors.expose(index, shot, stopwatch=stopwatch)
                     visits.popleft()
                     on_frame(taken, counts[index, shot])
                     taken += 1
@@ -157,6 +176,7 @@ def capture_batch(
                 on_trip(tripped)
     if taken != len(positions) * shots:
         raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
+    disturbances = tuple(watch.disturbances())
     full_scale = 2**bench.camera.bit_depth - 1
     with stopwatch.measure("checks"):
         return Batch(
@@ -169,6 +189,9 @@ def capture_batch(
             captured_at=(started_at, _now()),
             read_back=read_back,
             pauses=tuple(pauses),
+            temperature_c=temperature_c(bench),
+            disturbances=disturbances,
+            monitors=monitors.record(),
         )
 
 
@@ -222,8 +245,24 @@ class Verdict:
     refused: str | None
 
 
-def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> Verdict:
-    """Apply the bench file's policies on saturation and black level."""
+def check_batch(
+    batch: Batch,
+    bench: Bench,
+    *,
+    expected_black_adu: float,
+    temperatures_c: tuple[float, float] | None = None,
+) -> Verdict:
+    """Apply the bench file's policies on saturation, disturbances and black level.
+
+    Parameters
+    ----------
+    batch, bench
+        What came, and from where.
+    expected_black_adu
+        Mean of a dark frame by the noise calibration.
+    temperatures_c
+        Lowest and highest temperature of the sensor that the calibration is for, or None.
+    """
     safety = bench.config.safety
     warnings: list[str] = []
     refused = None
@@ -236,6 +275,20 @@ def check_batch(batch: Batch, bench: Bench, *, expected_black_adu: float) -> Ver
             refused = text
         else:
             warnings.append(text)
+    for disturbance in batch.disturbances:
+        if disturbance.is_lasting and safety.on_disturbance == "fail":
+            refused = disturbance.text
+        else:
+            warnings.append(disturbance.text)
+    warm_c = batch.temperature_c
+    if temperatures_c is not None and warm_c is not None:
+        low_c, high_c = temperatures_c
+        if not low_c <= warm_c <= high_c:
+            refused = (
+                f"{bench.camera.name} (role camera): the sensor is at {warm_c:g} degC, its "
+                f"calibration is for {low_c:g} to {high_c:g} degC; wait until it is there, or "
+                "calibrate again"
+            )
     black_adu = batch.black_level_adu
     tolerance_adu = safety.black_level_tolerance_adu
     if black_adu is not None and abs(black_adu - expected_black_adu) > tolerance_adu:

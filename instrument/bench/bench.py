@@ -29,12 +29,14 @@ from drivers import (
     Stage,
     XYStage,
 )
+from drivers.events import EventSource, HardwareEvent
 from instrument.bench.actuators import (
     ExposureActuator,
     as_kind,
     verify,
     verify_position,
 )
+from instrument.bench.emitters import lights_first
 from instrument.bench.guardian import Guardian
 from instrument.bench.interlocks import Interlock, Interlocks
 from instrument.bench.knobs import Applied, Setting, make_knob, make_settings, make_space, shown
@@ -46,10 +48,12 @@ from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
     Config,
+    EmitterRole,
     LightRole,
     PatternParameter,
     Role,
     SlmRole,
+    scored_camera,
 )
 from instrument.design import Design, DesignError, DesignSpace
 
@@ -74,6 +78,8 @@ class Bench:
         On a virtual bench, what only the simulator knows.
     guardian
         Switches the lights off if this process dies; closed by whoever started it.
+    events
+        What the hardware tells by itself.
     """
 
     def __init__(
@@ -85,12 +91,14 @@ class Bench:
         closers: Sequence[Callable[[], None]] = (),
         truth: Callable[[], dict[str, float]] | None = None,
         guardian: Guardian | None = None,
+        events: EventSource | None = None,
     ):
         self.config = config
         self.roles: dict[str, Role] = dict(config.bench.roles)
         self.devices = dict(devices)
         self.interlocks = Interlocks(interlocks, interval_s=config.safety.interlock_interval_s)
         self.truth = truth
+        self._events = events
         self._closers = tuple(closers)
         self._is_closed = False
         self._keeps_design = False
@@ -99,13 +107,29 @@ class Bench:
         self._read_back: dict[str, float] = {}
         self.shot: int | None = None
         """Shot of the applied design that is on the bench, from 0; None before any design."""
-        camera_name, self.camera_role, self.camera = self._only_camera()
-        self.exposure = ExposureActuator(self.camera, self.camera_role.exposure_ms)
-        self._actuators: dict[str, Any] = {**self.devices, camera_name: self.exposure}
-        light_roles = {n: role for n, role in self.roles.items() if isinstance(role, LightRole)}
+        camera_name, self.camera_role, self.camera = self._scored_camera()
+        exposures = {
+            name: ExposureActuator(as_kind(self.devices[name], Camera, name), role.exposure_ms)
+            for name, role in self.roles.items()
+            if isinstance(role, CameraRole)
+        }
+        self._exposures = exposures
+        self.exposure = exposures[camera_name]
+        self._actuators: dict[str, Any] = {**self.devices, **exposures}
+        self.monitors = {
+            name: as_kind(self.devices[name], Camera, name)
+            for name in exposures
+            if name != camera_name
+        }
+        """Cameras by role that are exposed with the scored one, and not scored."""
+        emitters: dict[str, EmitterRole] = {}
+        for name in lights_first(self.roles):
+            role = self.roles[name]
+            if isinstance(role, EmitterRole):
+                emitters[name] = role
         self.lighting = Lighting(
-            {name: as_kind(self.devices[name], LightSource, name) for name in light_roles},
-            light_roles,
+            {name: as_kind(self.devices[name], LightSource, name) for name in emitters},
+            emitters,
             self.interlocks,
             patience_s=config.safety.watchdog_s,
             guardian=guardian,
@@ -135,6 +159,10 @@ class Bench:
         """Read-back of the camera, ms."""
         return self.exposure.exposure_ms
 
+    def exposure_of(self, role: str) -> float:
+        """Read-back of any camera, ms."""
+        return self._exposures[role].exposure_ms
+
     @property
     def read_back(self) -> dict[str, float]:
         """What the devices of the applied design said last, by role, in the role's unit."""
@@ -160,7 +188,7 @@ class Bench:
         return as_kind(self.devices[role], XYStage, role)
 
     def lights(self) -> dict[str, LightSource]:
-        """Lights by role."""
+        """Lights by role, shutters last: in the order in which they come on and go dark."""
         return dict(self.lighting.lights)
 
     def light_level(self, role: str) -> float:
@@ -170,6 +198,10 @@ class Bench:
     def describe(self) -> list[DeviceDescription]:
         """Ask every device what it is, in the order of the roles."""
         return [self.devices[role].describe() for role in self.roles]
+
+    def told(self) -> list[HardwareEvent]:
+        """Return what the hardware told since the last call; empty where it tells nothing."""
+        return [] if self._events is None else self._events.take()
 
     def slm_shapes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of every modulator, by role."""
@@ -292,8 +324,17 @@ class Bench:
         with self.lighting.on(asked, stopwatch=stopwatch, settle=settle):
             yield
 
-    def expose(self, *, stopwatch: Stopwatch) -> UInt16[np.ndarray, "height width"]:
+    def expose(
+        self, *, stopwatch: Stopwatch, monitor: str | None = None
+    ) -> UInt16[np.ndarray, "height width"]:
         """Take one frame, in ADU; while light may leave, only with every interlock holding.
+
+        Parameters
+        ----------
+        stopwatch
+            Takes the seconds.
+        monitor
+            Role of the camera, if not the one that is scored.
 
         Raises
         ------
@@ -307,19 +348,21 @@ class Bench:
         FrameLoss, DeviceError
             From the camera.
         """
+        camera = self.camera if monitor is None else self.monitors[monitor]
+        exposures = self.exposure if monitor is None else self._exposures[monitor]
+        exposure_ms = exposures.exposure_ms
         is_dark = bool(self.lights()) and not self.lighting.is_lit
         if not is_dark:
             with stopwatch.measure("interlock"):
                 self.check_interlocks()
-            self._check_exposure(self.exposure_ms)
-        exposure_s = self.exposure_ms / 1e3
-        what = f"{self.camera.name}: an exposure of {self.exposure_ms:g} ms"
+            self._check_exposure(exposure_ms)
+        what = f"{camera.name}: an exposure of {exposure_ms:g} ms"
         with (
-            stopwatch.measure("exposure"),
-            self.lighting.expecting(what, need_s=exposure_s),
+            stopwatch.measure("exposure" if monitor is None else "monitors"),
+            self.lighting.expecting(what, need_s=exposure_ms / 1e3),
             self.interlocks.unread_while_exposing(),
         ):
-            return self.camera.snap(timeout_s=self.config.safety.watchdog_s + AFTER_THE_WATCHDOG_S)
+            return camera.snap(timeout_s=self.config.safety.watchdog_s + AFTER_THE_WATCHDOG_S)
 
     def capture(
         self, frames: int, *, exposure_ms: float, timeout_s: float
@@ -348,14 +391,11 @@ class Bench:
     # ---- the ways out
 
     def safe(self) -> tuple[Unsafe, ...]:
-        """Light off first, modulators flat, cameras stopped, stages stay; report what failed."""
-        lights_first = sorted(
-            self.devices.items(), key=lambda item: not isinstance(self.roles[item[0]], LightRole)
-        )
+        """Light off first, then shutters; modulators flat, stages stay; report what failed."""
         with signals_wait():
             return make_all_safe([
-                (role, device)
-                for role, device in lights_first
+                (role, self.devices[role])
+                for role in lights_first(self.roles)
                 if not (self._keeps_design and isinstance(self.roles[role], SlmRole))
             ])
 
@@ -399,11 +439,12 @@ class Bench:
                 failures.append(Unsafe("bench", "closing", str(error)))
         return tuple(failures)
 
-    def _only_camera(self) -> tuple[str, CameraRole, Camera]:
-        for name, role in self.roles.items():
-            if isinstance(role, CameraRole):
-                return name, role, as_kind(self.devices[name], Camera, name)
-        raise ProtocolError("the bench has no camera")  # the config's checks refuse such a file
+    def _scored_camera(self) -> tuple[str, CameraRole, Camera]:
+        name = scored_camera(self.roles)
+        role = self.roles.get(name or "")
+        if name is None or not isinstance(role, CameraRole):  # the config's checks refuse the file
+            raise ProtocolError("the bench has no camera that is scored")
+        return name, role, as_kind(self.devices[name], Camera, name)
 
     def _check_exposure(self, exposure_ms: float) -> None:
         longest_s = self.interlocks.interval_s

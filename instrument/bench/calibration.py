@@ -22,6 +22,7 @@ from estimation.calibration import (
 )
 from instrument.bench.bench import Bench
 from instrument.bench.calibration_plan import PROTOCOLS, Plan, Protocol, make_plan, step_frames
+from instrument.bench.camera_mode import camera_key, temperature_key
 
 __all__ = ["PROTOCOLS", "OnLevel", "Protocol", "as_noise", "calibrate", "camera_key", "forget"]
 
@@ -77,18 +78,6 @@ def forget(state: Path) -> None:
     _plan_file(state).unlink(missing_ok=True)
 
 
-def camera_key(bench: Bench) -> dict[str, Any]:
-    """Say which camera, in which mode, frames of this bench come from."""
-    camera = bench.camera.describe()
-    return {
-        "camera": f"{camera.identity}:{camera.name}",
-        "shape": list(bench.camera.shape),
-        "binning": camera.properties.get("Binning", "1"),
-        "pixel_type": camera.properties.get("PixelType", ""),
-        "exposure_ms": bench.exposure_ms,
-    }
-
-
 def as_noise(result: CalibrationResult, bench: Bench, protocol: Protocol) -> SensorNoise:
     """Noise for scoring frames of this bench, keyed by the camera and mode it was measured in.
 
@@ -100,6 +89,7 @@ def as_noise(result: CalibrationResult, bench: Bench, protocol: Protocol) -> Sen
     exposure_ms = key.pop("exposure_ms")
     longest_ms = exposure_ms * max((1.0, *protocol.dark_exposures))
     key["exposure_ms_range"] = [exposure_ms, longest_ms]
+    key.update(temperature_key(bench))
     return replace(result.noise, responsivity=responsivity, exposure_ms=exposure_ms, key=key)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.config import ShutterRole
 
 TOP_FRACTION = 0.85
 OVEREXPOSURE = 1.5
@@ -116,8 +117,8 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
     if not bench.lights():
         raise DeviceError(
             f"{bench.camera.name} (role camera): bench.roles names no light that could be switched "
-            "off, and a calibration needs the dark; add a role of kind light, or calibrate from "
-            "frames on disk with `infoloop calibrate --from FOLDER`"
+            "off, and a calibration needs the dark; add a role of kind light or shutter, or "
+            "calibrate from frames on disk with `infoloop calibrate --from FOLDER`"
         )
     exposure_ms = bench.camera_role.exposure_ms
     low_ms, high_ms = bench.camera.exposure_limits_ms or (0.0, np.inf)
@@ -128,7 +129,8 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
         if low_ms <= factor * exposure_ms <= high_ms
     ]
     fractions = np.linspace(0, 1, protocol.levels + 1)[1:] ** 2  # evenly spaced in noise
-    ladder = _Ladder.by_light(bench)
+    is_dimmed = not isinstance(bench.roles[next(iter(bench.lights()))], ShutterRole)
+    ladder = _Ladder.by_light(bench) if is_dimmed else _Ladder.by_exposure(bench)
     saturating, share = _saturating_level(bench, ladder)
     if min(ladder.highest, share * saturating) * fractions[0] < ladder.lowest:
         ladder = _Ladder.by_exposure(bench)  # a light that cannot be dimmed so far
@@ -257,6 +259,8 @@ def _light(bench: Bench, step: Step) -> Iterator[None]:
         yield
         return
     first, *others = bench.lights()
+    shutters = [role for role in others if isinstance(bench.roles[role], ShutterRole)]
     levels = {first: step.light, **dict.fromkeys(others, 0.0)}
+    levels |= {role: bench.light_level(role) for role in shutters}
     with bench.illuminated(stopwatch=Stopwatch(), levels=levels):
         yield

@@ -31,6 +31,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -95,6 +96,9 @@ def _check_role(bench: Bench, role: Role, device: Any, *, scope: Scope) -> list[
             return check_property(
                 device, scope=scope, limits=limits, tolerance=tolerance, safe=safe
             )
+        case ShutterRole():
+            with _watched(bench, scope):
+                return check_light(device, scope=scope, limits=(0.0, 1.0), why_not=why_dark)
         case LightRole(limits=limits):
             with _watched(bench, scope):
                 return check_light(device, scope=scope, limits=limits, why_not=why_dark)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers import Device, LimitViolation
+from drivers.events import EventSource
 from instrument.bench.bench import Bench
 from instrument.bench.beside_core import open_beside_core
 from instrument.bench.driven import driven_roles, open_lamps, open_others
+from instrument.bench.emitters import open_emitters
 from instrument.bench.guardian import Guardian
 from instrument.bench.instruments import (
     guard_ramps,
@@ -27,9 +29,15 @@ from instrument.bench.instruments import (
 )
 from instrument.bench.interlock_meters import open_interlocks
 from instrument.bench.interlocks import Interlock
-from instrument.bench.micromanager import open_core_roles, open_micromanager, open_virtual
+from instrument.bench.micromanager import (
+    listen,
+    open_core_roles,
+    open_micromanager,
+    open_virtual,
+)
 from instrument.bench.opening import ConnectError
 from instrument.bench.patterns import ModulatorFileError
+from instrument.bench.presets import set_presets
 from instrument.bench.visa_roles import open_visa_roles
 from instrument.config import Config
 from instrument.design import DesignError
@@ -63,13 +71,18 @@ def connect(config: Config) -> Bench:
         devices = open_lights(config, instruments)
         driven = open_lamps(config, undo)
         manager = open_micromanager(config, virtual, undo)
-        driven |= open_others(config, undo) | open_beside_core(config, displays)
+        if manager is not None:
+            emitters = open_emitters(config, manager)
+            set_presets(config, manager, emitters)
+            devices |= emitters
         set_channels(config, instruments)  # lights are dark: it may be what a level means
+        driven |= open_others(config, undo) | open_beside_core(config, displays)
         devices |= driven_roles(config, driven) | open_visa_roles(config, instruments)
         if manager is not None:
             devices |= open_core_roles(config, manager)
         interlocks = open_interlocks(config, instruments, driven, manager, devices)
-        return _build(config, devices, interlocks, virtual, guardian, undo)
+        events = listen(manager, undo)
+        return _build(config, devices, interlocks, virtual, guardian, events, undo)
 
 
 def _build(
@@ -78,6 +91,7 @@ def _build(
     interlocks: Sequence[Interlock],
     virtual: VirtualBench | None,
     guardian: Guardian | None,
+    events: EventSource | None,
     undo: ExitStack,
 ) -> Bench:
     """Put the bench together, and see that its devices can do what the design may ask of them."""
@@ -90,6 +104,7 @@ def _build(
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
             guardian=guardian,
+            events=events,
         )
     except ModulatorFileError as error:
         raise ConnectError([str(error)]) from error

@@ -90,7 +90,8 @@ class Guardian:
             start_new_session=True,  # what is sent to our group, Ctrl-C too, is not for it
         )
         self._orders = threading.Lock()
-        self._is_ready = threading.Event()
+        self._has_spoken = threading.Event()
+        self._is_ready = False
         self._hearing = threading.Thread(target=self._hear, name="guardian", daemon=True)
         self._hearing.start()
         self._is_lit = False
@@ -105,24 +106,23 @@ class Guardian:
 
     def lit(self) -> None:
         """Say that light is about to come on; raise `DeviceError` if nobody guards it."""
-        if not self._is_ready.wait(READY_TIMEOUT_S) or self._process.poll() is not None:
+        self._has_spoken.wait(READY_TIMEOUT_S)
+        is_told = self._is_ready and self._process.poll() is None and self._tell(_LIT)
+        if not is_told:
             raise DeviceError(
                 "the process that would switch the lights off if this one died is not there, so "
                 "no light comes on; look at its last message above, or set safety.guardian: false"
             )
-        self._tell(_LIT)
         self._is_lit = True
 
     def beat(self) -> None:
         """Say that this process lives."""
-        with contextlib.suppress(OSError):  # it is gone; the next light does not come on
-            self._tell(_BEAT)
+        self._tell(_BEAT)
 
     def dark(self) -> None:
         """Say that the lights are off and verified off."""
         self._is_lit = False
-        with contextlib.suppress(OSError):
-            self._tell(_DARK)
+        self._tell(_DARK)
 
     def close(self) -> None:
         """End it; if a light could not be switched off, it tries before. Idempotent."""
@@ -140,18 +140,23 @@ class Guardian:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def _tell(self, order: object) -> None:
+    def _tell(self, order: object) -> bool:
+        """Write an order, or return False: it is gone, and the next light does not come on."""
         pipe = self._process.stdin
         if pipe is None or pipe.closed:
-            return
-        with self._orders:
-            pipe.write(json.dumps(order).encode() + b"\n")
-            pipe.flush()
+            return False
+        try:
+            with self._orders:
+                pipe.write(json.dumps(order).encode() + b"\n")
+                pipe.flush()
+        except OSError:
+            return False
+        return True
 
     def _hear(self) -> None:
         pipe = self._process.stdout
-        if pipe is not None and pipe.readline() == b"ready\n":
-            self._is_ready.set()
+        self._is_ready = pipe is not None and pipe.readline() == b"ready\n"
+        self._has_spoken.set()  # or it has ended without a word
 
 
 # ---- in the other process

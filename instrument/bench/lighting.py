@@ -25,7 +25,7 @@ from instrument.bench.safety import (
 from instrument.bench.slew import pause_s, waypoints
 from instrument.bench.timing import Stopwatch
 from instrument.bench.watchdog import Watchdog, WatchdogTripped
-from instrument.config import LightRole
+from instrument.config import EmitterRole
 
 LIGHT_TIMEOUT_S = 5.0
 _LOOP = "the loop, between two steps"
@@ -37,7 +37,7 @@ class Lighting:
     Parameters
     ----------
     lights, roles
-        By role.
+        By role, shutters last: in this order they come on, and go dark.
     interlocks
         What must hold while they are on.
     patience_s
@@ -49,7 +49,7 @@ class Lighting:
     def __init__(
         self,
         lights: Mapping[str, LightSource],
-        roles: Mapping[str, LightRole],
+        roles: Mapping[str, EmitterRole],
         interlocks: Interlocks,
         *,
         patience_s: float,

@@ -6,11 +6,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from drivers import Device, DeviceError
+from drivers.events import EventSource
 from instrument.bench.opening import ConnectError, all_or_every_failure, within_limits
+from instrument.bench.presets import check_group_role, check_listed_devices
 from instrument.config import (
     CameraRole,
     Config,
-    LightRole,
+    EmitterRole,
+    ListedMicroManager,
     LoadedMicroManager,
     PropertyRole,
     Role,
@@ -48,29 +51,59 @@ def open_micromanager(
     Raises
     ------
     ConnectError
-        They could not be loaded.
+        They could not be loaded, or a listed property goes where a role forbids it.
     """
     block = config.bench.micromanager
     if block is None:
         return None
     from drivers.micromanager import MicroManager
 
-    if isinstance(block, LoadedMicroManager):
-        adapters = [block.adapters] if block.adapters else []
-        try:
+    check_listed_devices(config)
+    key = "devices" if isinstance(block, ListedMicroManager) else "config"
+    try:
+        if isinstance(block, LoadedMicroManager):
+            adapters = [block.adapters] if block.adapters else []
             manager = MicroManager.from_config(block.config, adapter_paths=adapters)
-        except DeviceError as error:
-            one_line = " ".join(str(error).split())
-            raise ConnectError([f"`bench.micromanager.config`: {one_line}"]) from error
-    else:
-        assert virtual is not None  # noqa: S101 - the other kind of block opened it
-        manager = MicroManager(virtual.core)
+        elif isinstance(block, ListedMicroManager):
+            manager = _load_listed(block)
+        else:
+            assert virtual is not None  # noqa: S101 - that kind of block opened it
+            manager = MicroManager(virtual.core)
+    except DeviceError as error:
+        one_line = " ".join(str(error).split())
+        raise ConnectError([f"`bench.micromanager.{key}`: {one_line}"]) from error
     undo.callback(manager.close)
     return manager
 
 
+def _load_listed(block: ListedMicroManager) -> MicroManager:
+    from drivers.micromanager import DeviceEntry, load_devices
+
+    entries = {
+        label: DeviceEntry(
+            adapter=device.adapter,
+            name=device.name,
+            properties=device.properties,
+            hub=device.hub,
+        )
+        for label, device in block.devices.items()
+    }
+    return load_devices(entries, adapter_paths=[block.adapters] if block.adapters else [])
+
+
+def listen(manager: MicroManager | None, undo: ExitStack) -> EventSource | None:
+    """Return what the core tells by itself from now on; `undo` ends it."""
+    if manager is None:
+        return None
+    from drivers.micromanager import MicroManagerEvents
+
+    events = MicroManagerEvents(manager)
+    undo.callback(events.close)
+    return events
+
+
 def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
-    """Open the core's devices that have a role, but its lights.
+    """Open the core's devices that have a role, but what lets light out.
 
     Raises
     ------
@@ -78,7 +111,9 @@ def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
         One line a device that could not be opened or does not fit its role.
     """
     from drivers.micromanager import (
+        CameraSettings,
         MicroManagerCamera,
+        MicroManagerPresets,
         MicroManagerProperty,
         MicroManagerRotation,
         MicroManagerSelector,
@@ -90,7 +125,15 @@ def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     def open_one(role: Role) -> Device:
         match role:
             case CameraRole():
-                return MicroManagerCamera(manager, role.device)
+                settings = CameraSettings(
+                    roi=role.roi,
+                    binning=role.binning,
+                    pixel_type=role.pixel_type,
+                    properties=role.properties,
+                    temperature=role.temperature,
+                    sequence_buffer_mb=role.sequence_buffer_mb,
+                )
+                return MicroManagerCamera(manager, role.device, settings=settings)
             case SlmRole():
                 return MicroManagerSLM(
                     manager,
@@ -99,6 +142,10 @@ def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
                     shows_on_load=role.shows_on_load,
                     flat_level=role.off_value,
                 )
+            case SelectorRole(group=str(group)):
+                presets = MicroManagerPresets(manager, group)
+                check_group_role(config, presets)
+                return presets
             case SelectorRole():
                 return MicroManagerSelector(manager, role.device)
             case StageRole(limits_um=limits):
@@ -116,5 +163,5 @@ def open_core_roles(config: Config, manager: MicroManager) -> dict[str, Device]:
     return all_or_every_failure({
         f"bench.roles.{name}": lambda r=role: open_one(r)
         for name, role in config.bench.roles.items()
-        if config.bench.block_of(role) == "micromanager" and not isinstance(role, LightRole)
+        if config.bench.block_of(role) == "micromanager" and not isinstance(role, EmitterRole)
     })

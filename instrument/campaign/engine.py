@@ -34,6 +34,7 @@ from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
     as_plain,
+    calibrated_temperatures_c,
     expected_black_adu,
     load_noise,
     noise_at,
@@ -194,7 +195,12 @@ class Campaign:
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
-        verdict = check_batch(batch, self._bench, expected_black_adu=expected)
+        verdict = check_batch(
+            batch,
+            self._bench,
+            expected_black_adu=expected,
+            temperatures_c=calibrated_temperatures_c(self._noise),
+        )
         record["warnings"], record["refused"] = verdict.warnings, verdict.refused
         with stopwatch.measure("ledger"):
             self._ledger.capture(number, batch.counts, record)

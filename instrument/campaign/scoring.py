@@ -18,7 +18,7 @@ from estimation import (
 )
 from estimation.information import DensityName
 from instrument.bench.bench import Bench
-from instrument.bench.calibration import camera_key
+from instrument.bench.camera_mode import camera_key, temperature_c
 from instrument.campaign.count_noise import GaussianCounts
 from instrument.config import (
     Config,
@@ -105,9 +105,17 @@ def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:
         case NoiseCalibrate():
             path = run_dir / NOISE_FILE
     noise = SensorNoise.load(path)
+    warm_c = temperature_c(bench)
+    warmth = {} if warm_c is None else {"temperature_c": warm_c}
     for exposure_ms in exposures_of(config) or (bench.exposure_ms,):
-        noise.check_key({**camera_key(bench), "exposure_ms": exposure_ms})
+        noise.check_key({**camera_key(bench), **warmth, "exposure_ms": exposure_ms})
     return noise.at_exposure(bench.exposure_ms)
+
+
+def calibrated_temperatures_c(noise: BenchNoise) -> tuple[float, float] | None:
+    """Lowest and highest temperature of the sensor that its calibration is for, or None."""
+    found = noise.key.get("temperature_c_range") if isinstance(noise, SensorNoise) else None
+    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def exposures_of(config: Config) -> tuple[float, ...]:

@@ -2,20 +2,13 @@
 
 from instrument.config._bench import (
     BenchConfig,
-    CameraRole,
     DriverConfig,
     InterlockConfig,
-    LightRole,
+    ListedDevice,
+    ListedMicroManager,
     LoadedMicroManager,
-    PropertyRole,
-    Role,
-    RotationRole,
-    SelectorRole,
-    Slew,
-    StageRole,
     VirtualMicroManager,
     VisaConfig,
-    XYStageRole,
 )
 from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
 from instrument.config._design_file import (
@@ -71,6 +64,20 @@ from instrument.config._patterns import (
     SuperpixelParameter,
     ZernikeParameter,
 )
+from instrument.config._roles import (
+    CameraRole,
+    EmitterRole,
+    LightRole,
+    PropertyRole,
+    Role,
+    RotationRole,
+    SelectorRole,
+    ShutterRole,
+    Slew,
+    StageRole,
+    XYStageRole,
+    scored_camera,
+)
 
 __all__ = [
     "FULL_SCALE",
@@ -85,6 +92,7 @@ __all__ = [
     "DiscParameter",
     "DisplayConfig",
     "DriverConfig",
+    "EmitterRole",
     "ExposureParameter",
     "FourierParameter",
     "GradientSearch",
@@ -92,6 +100,8 @@ __all__ = [
     "InterlockConfig",
     "LightParameter",
     "LightRole",
+    "ListedDevice",
+    "ListedMicroManager",
     "LoadedMicroManager",
     "NoiseCalibrate",
     "NoiseFile",
@@ -114,6 +124,7 @@ __all__ = [
     "ScoreConfig",
     "SearchConfig",
     "SelectorRole",
+    "ShutterRole",
     "Slew",
     "SlmRole",
     "SlmsuiteConfig",
@@ -131,4 +142,5 @@ __all__ = [
     "load_design_config",
     "parse_config",
     "parse_design_config",
+    "scored_camera",
 ]

@@ -1,8 +1,4 @@
-"""The `bench` section: where the devices are, what they are for, and what must hold.
-
-`kind` of a role chooses its model; it is filled in from what the file says anyway (`_load`), so
-that nobody has to write it.
-"""
+"""The `bench` section: where the devices are, and what must hold."""
 
 from __future__ import annotations
 
@@ -11,12 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import Discriminator, Field, PlainValidator, Tag, create_model, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    create_model,
+    model_validator,
+)
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
 from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
-from instrument.config._modulator import SlmRole
-from instrument.config._section import Duration, Finite, Positive, Range, Section
+from instrument.config._roles import (
+    LightRole,
+    PropertyRole,
+    PropertyValue,
+    Role,
+    SelectorRole,
+)
+from instrument.config._section import Duration, Finite, Positive, Section
 
 VirtualMicroManager = VirtualBenchOptions
 """`micromanager: {virtual: NAME}`, any of them; the seed is the campaign's unless given."""
@@ -37,17 +46,6 @@ VIRTUAL_MODELS: dict[str, type[VirtualBenchOptions]] = {
     virtual_name(options): _with_optional_seed(options) for options in VIRTUAL_BENCHES
 }
 """Models of the virtual benches by the word that chooses them."""
-
-
-class LoadedMicroManager(Section):
-    """`micromanager: {config: bench.cfg}`: devices that Micro-Manager's wizard configured.
-
-    `adapters` names the folder of a Micro-Manager installation, where pymmcore-plus does not find
-    it by itself.
-    """
-
-    config: Path
-    adapters: Path | None = None
 
 
 def _require_setting(value: object) -> bool | float | str:
@@ -77,24 +75,6 @@ class VisaConfig(Section):
     settings: dict[str, Setting] = Field(default_factory=dict)
 
 
-class Slew(Section):
-    """How fast a role may change: `most` of its unit per move, or per second.
-
-    What goes farther is done in steps (`ramp`), or not at all (`refuse`). A rate can only be
-    ramped: how fast a device goes by itself is not known before it has moved.
-    """
-
-    most: Positive
-    per: Literal["move", "s"] = "move"
-    beyond: Literal["ramp", "refuse"] = "ramp"
-
-    @model_validator(mode="after")
-    def _a_rate_is_ramped(self) -> Slew:
-        if self.per == "s" and self.beyond == "refuse":
-            raise ValueError("`per: s` can only be ramped; use `beyond: ramp`, or `per: move`")
-        return self
-
-
 class DriverConfig(Section):
     """One device of a third party's driver (`infoloop devices` lists those installed).
 
@@ -105,111 +85,47 @@ class DriverConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class CameraRole(Section):
-    """Role of a camera."""
+class LoadedMicroManager(Section):
+    """`micromanager: {config: bench.cfg}`: devices that Micro-Manager's wizard configured.
 
-    kind: Literal["camera"] = "camera"
-    device: str
-    exposure_ms: Positive
-
-
-class StageRole(Section):
-    """Role of a one-axis stage."""
-
-    kind: Literal["stage"] = "stage"
-    device: str
-    limits_um: Range
-    tolerance_um: Positive = 0.5
-    settle_ms: Duration = 0.0
-    slew: Slew | None = None
-
-
-class RotationRole(Section):
-    """Role of a one-axis stage that turns."""
-
-    kind: Literal["rotation"] = "rotation"
-    device: str
-    limits_deg: Range
-    tolerance_deg: Positive = 0.1
-    settle_ms: Duration = 0.0
-    slew: Slew | None = None
-
-
-class XYStageRole(Section):
-    """Role of a two-axis stage."""
-
-    kind: Literal["xy_stage"] = "xy_stage"
-    device: str
-    limits_um: tuple[Range, Range]
-    tolerance_um: Positive = 0.5
-    settle_ms: Duration = 0.0
-    slew: Slew | None = None
-
-
-class SelectorRole(Section):
-    """Role of a device with numbered positions (filter wheel, turret, state device).
-
-    `channel` is for VISA instruments: which of their choices.
+    `adapters` names the folder of a Micro-Manager installation, where pymmcore-plus does not find
+    it by itself. `presets` of its config groups (`Channel: FITC`) are set when the bench connects.
     """
 
-    kind: Literal["selector"] = "selector"
-    device: str
-    channel: str | None = None
-    settle_ms: Duration = 0.0
+    config: Path
+    adapters: Path | None = None
+    presets: dict[str, str] = Field(default_factory=dict)
 
 
-class PropertyRole(Section):
-    """Role of one numeric property of a Micro-Manager device, in the property's own unit.
+class ListedDevice(Section):
+    """One device of `micromanager: {devices: ...}`: a device adapter's library and name in it."""
 
-    Of a VISA instrument, `property` is the channel. Of a driver's device, which is one number, it
-    is what to call it.
+    adapter: str
+    name: str
+    properties: dict[str, PropertyValue] = Field(default_factory=dict)
+    hub: str | None = None
+
+
+class ListedMicroManager(Section):
+    """`micromanager: {devices: {Camera: {adapter: DemoCamera, name: DCam}}}`, without a `.cfg`.
+
+    Devices are loaded and initialised in the order of the file; a `hub` stands before what hangs
+    on it.
     """
 
-    kind: Literal["property"] = "property"
-    device: str
-    property: str
-    limits: Range
-    unit: str = "1"
-    tolerance: Positive
-    settle_ms: Duration = 0.0
-    slew: Slew | None = None
-
-
-class LightRole(Section):
-    """Role of a light: `level` while frames are taken, `safe` at all other times.
-
-    `channel`, `output` and `safe` are for VISA instruments; a driver's light knows its own.
-    """
-
-    kind: Literal["light"] = "light"
-    device: str
-    channel: str | None = None
-    output: str | None = "output"
-    level: Finite
-    limits: Range
-    safe: Finite = 0.0
-    settle_ms: Duration = 0.0
-    slew: Slew | None = None
+    devices: dict[str, ListedDevice] = Field(min_length=1)
+    adapters: Path | None = None
 
     @model_validator(mode="after")
-    def _level_within_limits(self) -> LightRole:
-        low, high = self.limits
-        if not low <= self.level <= high:
-            raise ValueError(f"level {self.level:g} is outside limits {low:g} to {high:g}")
+    def _hubs_come_first(self) -> ListedMicroManager:
+        before: list[str] = []
+        for label, device in self.devices.items():
+            if device.hub is not None and device.hub not in before:
+                raise ValueError(
+                    f"the hub of {label}, {device.hub!r}, is no device above it in `devices`"
+                )
+            before.append(label)
         return self
-
-
-Role = Annotated[
-    CameraRole
-    | SlmRole
-    | StageRole
-    | RotationRole
-    | XYStageRole
-    | SelectorRole
-    | PropertyRole
-    | LightRole,
-    Field(discriminator="kind"),
-]
 
 
 class InterlockConfig(Section):
@@ -264,14 +180,22 @@ class InterlockConfig(Section):
 
 def _which_micromanager(value: object) -> object:
     if isinstance(value, dict):
-        return value.get("virtual", LOADED)
+        return value.get("virtual", LISTED if "devices" in value else LOADED)
+    if isinstance(value, ListedMicroManager):
+        return LISTED
     return value.virtual if isinstance(value, VirtualBenchOptions) else LOADED  # pyright: ignore[reportAttributeAccessIssue]
 
 
-LOADED = "loaded"
+LOADED, LISTED = "loaded", "listed"
 _VIRTUAL: Any = tuple(Annotated[model, Tag(name)] for name, model in VIRTUAL_MODELS.items())
 MicroManagerConfig = Annotated[
-    Union[(*_VIRTUAL, Annotated[LoadedMicroManager, Tag(LOADED)])],
+    Union[
+        (
+            *_VIRTUAL,
+            Annotated[LoadedMicroManager, Tag(LOADED)],
+            Annotated[ListedMicroManager, Tag(LISTED)],
+        )
+    ],
     Discriminator(_which_micromanager),
 ]
 
@@ -292,6 +216,8 @@ class BenchConfig(Section):
 
     def block_of(self, role: Role) -> Block:
         """Return the block that opens the device of a role."""
+        if isinstance(role, SelectorRole) and role.group is not None:
+            return "micromanager"
         blocks: tuple[tuple[Block, Mapping[str, object]], ...] = (
             ("drivers", self.drivers),
             ("displays", self.displays),

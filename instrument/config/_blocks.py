@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from instrument.config._bench import LightRole, PropertyRole, Role, SelectorRole
 from instrument.config._modulator import SlmRole
+from instrument.config._roles import (
+    CameraRole,
+    LightRole,
+    PropertyRole,
+    Role,
+    SelectorRole,
+    ShutterRole,
+)
+from instrument.config._section import Section
 
 if TYPE_CHECKING:
     from instrument.config._model import Config
 
-CORE_ONLY: dict[type[Role], tuple[str, ...]] = {  # pyright: ignore[reportInvalidTypeForm]
+CORE_ONLY: Mapping[type[Section], tuple[str, ...]] = {
+    CameraRole: (
+        "roi",
+        "binning",
+        "pixel_type",
+        "properties",
+        "temperature",
+        "sequence_buffer_mb",
+    ),
+    LightRole: ("property", "switch", "unit"),
     SlmRole: ("display_ms", "shows_on_load"),
 }
 """Keys of roles that only devices of Micro-Manager follow."""
@@ -24,7 +41,12 @@ def problems_of_blocks(config: Config) -> Iterator[str]:
         key, block = f"bench.roles.{name}", config.bench.block_of(role)
         if isinstance(role, LightRole):
             yield from _of_light(key, role, block)
-        elif block == "micromanager" and config.bench.micromanager is None:
+        if isinstance(role, ShutterRole) and block != "micromanager":
+            yield (
+                f"`{key}.device` = {role.device!r} is in bench.{block}, and only Micro-Manager has "
+                "shutters; give it a role of kind light"
+            )
+        if block == "micromanager" and config.bench.micromanager is None:
             visa = "visa, " if isinstance(role, PropertyRole | SelectorRole) else ""
             yield (
                 f"`{key}.device` = {role.device!r} is none of bench.{visa}drivers, displays or "
@@ -45,8 +67,11 @@ def _names_used_twice(config: Config) -> Iterator[str]:
 
 
 def _of_light(key: str, role: LightRole, block: str) -> Iterator[str]:
-    if block == "micromanager":
-        yield f"`{key}.channel` is missing; add it"
+    if block == "micromanager" and role.property is None:
+        yield (
+            f"`{key}`: say what sets its level: `channel` of a VISA instrument, or `property` of a "
+            "Micro-Manager device"
+        )
     elif block == "drivers":
         for part in ("channel", "output", "safe"):
             value = getattr(role, part)
@@ -60,7 +85,7 @@ def _of_light(key: str, role: LightRole, block: str) -> Iterator[str]:
 def _of_core_only(key: str, role: Role, block: str) -> Iterator[str]:
     for part in CORE_ONLY.get(type(role), ()):
         value = getattr(role, part)
-        if value != type(role).model_fields[part].default:
+        if value != type(role).model_fields[part].get_default(call_default_factory=True):
             yield (
                 f"`{key}.{part}` = {value!r} is for devices of Micro-Manager, and {role.device} is "
                 f"in bench.{block}; set it there, or leave it out"

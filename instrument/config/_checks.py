@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from instrument.config._bench import (
-    CameraRole,
-    LightRole,
-    PropertyRole,
-    RotationRole,
-    SelectorRole,
-    StageRole,
-    VirtualMicroManager,
-    XYStageRole,
-)
+from instrument.config._bench import VirtualMicroManager
 from instrument.config._beside_core import problems_beside_core
 from instrument.config._blocks import problems_of_blocks
 from instrument.config._interlock_checks import interlock_problems, suggest
@@ -37,6 +28,17 @@ from instrument.config._patterns import (
     RawParameter,
     SuperpixelParameter,
     ZernikeParameter,
+)
+from instrument.config._roles import (
+    CameraRole,
+    LightRole,
+    PropertyRole,
+    Role,
+    RotationRole,
+    SelectorRole,
+    StageRole,
+    XYStageRole,
+    scored_camera,
 )
 from instrument.grid import extent_um, grid_positions
 
@@ -76,14 +78,19 @@ def problems_between_sections(config: Config) -> list[str]:
 
 
 def _roles(config: Config) -> Iterator[str]:
-    cameras = [role for role in config.bench.roles.values() if isinstance(role, CameraRole)]
-    if len(cameras) != 1:
+    cameras = {n: r for n, r in config.bench.roles.items() if isinstance(r, CameraRole)}
+    if not cameras:
         yield (
-            f"`bench.roles` has {len(cameras)} cameras; exactly one role of kind camera is needed, "
+            "`bench.roles` has 0 cameras; a role of kind camera is needed, "
             "e.g. camera: {device: Camera, exposure_ms: 10}"
         )
+    elif scored_camera(config.bench.roles) is None:
+        yield (
+            f"`bench.roles` has the cameras {', '.join(cameras)}, and not one of them is the one "
+            "that is scored; write `scored: true` in one of these roles"
+        )
     for name, role in config.bench.roles.items():
-        if isinstance(role, PropertyRole) and role.device in {c.device for c in cameras}:
+        if isinstance(role, PropertyRole) and role.device in {c.device for c in cameras.values()}:
             yield (
                 f"`bench.roles.{name}.property` = {role.property!r} is a property of the camera "
                 "itself, whose noise the scores stand on; only the exposure may change in a run: "
@@ -95,28 +102,44 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
     """Two roles of one device could go where the limits of one forbid it."""
     first_of: dict[tuple[str, ...], str] = {}
     for name, role in config.bench.roles.items():
-        if config.bench.block_of(role) == "visa" and not isinstance(role, LightRole):
+        block = config.bench.block_of(role)
+        if block == "visa" and not isinstance(role, LightRole):
             continue  # one role a channel: `_visa_roles`
-        key, what = "device", ("micro-manager", role.device)
-        if role.device in config.bench.drivers:
-            what = ("driver", role.device)
-        elif isinstance(role, LightRole):
-            key, what = "channel", ("visa", role.device, role.channel or "")
-        elif isinstance(role, PropertyRole) and role.property not in WHERE_A_DEVICE_IS:
-            key, what = "property", (*what, role.property)
-        earlier = first_of.setdefault(what, name)
-        if earlier != name:
-            yield (
-                f"`bench.roles.{name}.{key}` = {getattr(role, key)!r} is already the role "
-                f"{earlier!r}, whose limits would not hold here; one role a device"
-            )
+        for key, value, what in _claims(role, block):
+            earlier = first_of.setdefault(what, name)
+            if earlier != name:
+                yield (
+                    f"`bench.roles.{name}.{key}` = {value!r} is already the role "
+                    f"{earlier!r}, whose limits would not hold here; one role a device"
+                )
+                break
+
+
+def _claims(role: Role, block: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Key, value and what of the hardware no other role may have."""
+    device = (block, role.device)
+    if block == "drivers":
+        yield "device", role.device, device
+        return
+    match role:
+        case LightRole(channel=str(channel)):
+            yield "channel", channel, (*device, channel)
+        case LightRole(property=str(level), switch=switch):
+            for key, name in (("property", level), ("switch", switch.property if switch else None)):
+                if name is not None:
+                    yield key, name, device if name in WHERE_A_DEVICE_IS else (*device, name)
+        case SelectorRole(group=str(group)):
+            yield "group", group, ("config group", group)
+        case PropertyRole(property=name) if name not in WHERE_A_DEVICE_IS:
+            yield "property", name, (*device, name)
+        case _:
+            yield "device", role.device, device
 
 
 def _visa(config: Config) -> Iterator[str]:
     known = config.bench.visa
     for name, role in config.bench.roles.items():
-        is_driver = role.device in config.bench.drivers
-        if isinstance(role, LightRole) and not is_driver and role.device not in known:
+        if isinstance(role, LightRole) and role.channel is not None and role.device not in known:
             yield (
                 f"`bench.roles.{name}.device` = {role.device!r} is no instrument; "
                 f"{suggest(role.device, known, 'add it to bench.visa')}"
@@ -184,8 +207,9 @@ def _bounds(name: str, parameter: ParameterConfig, role: object) -> Iterator[str
         case PropertyParameter(bounds=bounds, start=start), PropertyRole(limits=limits, unit=unit):
             yield from _within(name, "bounds", bounds, limits, unit)
             yield from _start(name, "start", start, bounds)
-        case LightParameter(bounds=bounds, start=start), LightRole(limits=limits, channel=channel):
-            yield from _within(name, "bounds", bounds, limits, (channel or "1").rsplit("_", 1)[-1])
+        case LightParameter(bounds=bounds, start=start), LightRole(limits=limits) as light:
+            unit = light.unit if light.channel is None else light.channel.rsplit("_", 1)[-1]
+            yield from _within(name, "bounds", bounds, limits, unit)
             yield from _start(name, "start", start, bounds)
         case ExposureParameter(bounds_ms=bounds, start_ms=start), _:
             yield from _start(name, "start_ms", start, bounds)
@@ -240,6 +264,12 @@ def _exposure(config: Config) -> Iterator[str]:
     for name, parameter in config.design.items():
         if not isinstance(parameter, ExposureParameter):
             continue
+        scored = scored_camera(config.bench.roles)
+        if scored is not None and parameter.role != scored:
+            yield (
+                f"`design.{name}.role` = {parameter.role!r} is not the camera that is scored, "
+                f"{scored!r}; only that one's exposure may be searched"
+            )
         if parameter.per_shot and isinstance(config.noise, NoiseFile | NoiseCalibrate):
             yield (
                 f"`design.{name}.per_shot`: shots of different exposures have different dark "

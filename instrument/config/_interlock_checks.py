@@ -5,16 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from instrument.config._bench import (
-    CameraRole,
-    InterlockConfig,
-    LightRole,
-    Role,
-    SlmRole,
-    XYStageRole,
-)
+from instrument.config._bench import InterlockConfig
 from instrument.config._model import Config
+from instrument.config._modulator import SlmRole
 from instrument.config._parameters import ExposureParameter
+from instrument.config._roles import CameraRole, LightRole, Role, XYStageRole
 
 AXES = ("x", "y")
 

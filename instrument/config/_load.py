@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from instrument.config._bench import LoadedMicroManager
+from instrument.config._bench import ListedMicroManager, LoadedMicroManager
 from instrument.config._checks import problems_between_sections
 from instrument.config._drivers import problems_of_options
 from instrument.config._model import Config
@@ -24,12 +24,15 @@ KIND_OF_ROLE = {
     "sample": "xy_stage",
     "focus": "stage",
     "light": "light",
+    "shutter": "shutter",
 }
 """Kinds that the name of a role says."""
 KIND_OF_KEY = {
+    "group": "selector",
+    "switch": "light",
+    "level": "light",
     "property": "property",
     "limits_deg": "rotation",
-    "level": "light",
     "exposure_ms": "camera",
 }
 """Kinds that a key says which no other kind of role has."""
@@ -196,14 +199,19 @@ def _with_kind_of_role(parameter: Any, roles: Mapping[str, Any]) -> Any:
         return parameter
     role = roles.get(str(parameter.get("role")))
     kind = role.get("kind") if isinstance(role, dict) else None
-    return parameter if kind in (None, "xy_stage") else {"of": kind, **parameter}
+    return parameter if kind in (None, "xy_stage", "shutter") else {"of": kind, **parameter}
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
     update: dict[str, Any] = {}
     manager = config.bench.micromanager
-    if isinstance(manager, LoadedMicroManager):
-        absolute = manager.model_copy(update={"config": (folder / manager.config).resolve()})
+    if isinstance(manager, LoadedMicroManager | ListedMicroManager):
+        paths = {"adapters": manager.adapters}
+        if isinstance(manager, LoadedMicroManager):
+            paths["config"] = manager.config
+        absolute = manager.model_copy(
+            update={key: path and (folder / path).resolve() for key, path in paths.items()}
+        )
         update["bench"] = config.bench.model_copy(update={"micromanager": absolute})
     if isinstance(config.noise, NoiseFile):
         update["noise"] = NoiseFile(file=(folder / config.noise.file).resolve())

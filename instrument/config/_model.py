@@ -74,14 +74,16 @@ class SafetyConfig(Section):
     """What is refused, what is checked, and where the bench is left.
 
     `self_check_repeats` frames of one static scene are taken at the start and the end of a run and
-    their noise compared with the calibration; 0 switches that off. While light is on, every
-    interlock is read at least every `interlock_interval_s`, and the light goes off when something
-    takes `watchdog_s` longer than it is known to need; `guardian` is the process that switches it
-    off if this one dies.
+    their noise compared with the calibration; 0 switches that off. A batch in which something else
+    than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
+    on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
+    something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
+    switches it off if this one dies.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
     on_saturation: Literal["fail", "mark"] = "fail"
+    on_disturbance: Literal["fail", "mark"] = "fail"
     black_level_tolerance_adu: Positive = 2.0
     self_check_repeats: int = Field(default=8, ge=0, le=16)
     on_stop: Literal["best", "start", "safe"] = "best"

@@ -10,7 +10,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from drivers.virtual.twin_options import DOMAINS, KINDS_OF_OBJECTS
-from instrument.config._bench import LOADED, VIRTUAL_MODELS, LoadedMicroManager
+from instrument.config._bench import (
+    LISTED,
+    LOADED,
+    VIRTUAL_MODELS,
+    ListedMicroManager,
+    LoadedMicroManager,
+)
 from instrument.config._model import Config
 from instrument.config._noise import (
     NoiseCalibrate,
@@ -29,6 +35,7 @@ _ENSEMBLE = (
 _TAG_OF: dict[type[BaseModel], str] = {
     **{model: name for name, model in VIRTUAL_MODELS.items()},
     LoadedMicroManager: LOADED,
+    ListedMicroManager: LISTED,
     NoiseNumbers: "numbers",
     NoiseFile: "file",
     NoiseCalibrate: "calibrate",
@@ -37,7 +44,9 @@ _TAG_OF: dict[type[BaseModel], str] = {
     NoiseOfThermalCamera: "thermal",
     NoiseOfCounts: "counts",
 }
-_KINDS = ("camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light")
+_KINDS = (
+    "camera", "slm", "stage", "rotation", "xy_stage", "selector", "property", "light", "shutter",
+)  # fmt: skip
 _PATCHES = ("square", "oblong")
 _BASES = ("zernike", "superpixel", "disc", "raw", "fourier", "hadamard")
 _TAGS = {*_TAG_OF.values(), *_KINDS, *_BASES, *_PATCHES, *DOMAINS, *KINDS_OF_OBJECTS}

@@ -13,8 +13,8 @@ from drivers.visa import (
     NumberChannel,
     load_declaration,
 )
-from instrument.config._bench import LightRole, PropertyRole, SelectorRole
 from instrument.config._interlock_checks import suggest
+from instrument.config._roles import LightRole, PropertyRole, SelectorRole
 
 if TYPE_CHECKING:
     from instrument.config._model import Config
@@ -99,8 +99,9 @@ def _load(device: str, config: Config) -> tuple[InstrumentDeclaration | None, st
 def _light_of(device: str, channel: str, config: Config) -> str | None:
     """Return the role of the light whose level or switch a channel is, if there is one."""
     for name, role in config.bench.roles.items():
-        is_here = isinstance(role, LightRole) and role.device == device
-        if is_here and channel in {role.channel, role.output}:
+        if not isinstance(role, LightRole) or config.bench.block_of(role) != "visa":
+            continue
+        if role.device == device and channel in {role.channel, role.output}:
             return name
     return None
 

@@ -22,6 +22,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -119,6 +120,8 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
                 f"{axis} {_span(_both(mine, its))} um"
                 for axis, mine, its in zip("xy", limits, own, strict=True)
             )
+        case ShutterRole():
+            text = "closed or open"
         case CameraRole():
             text = _exposures(bench, device)
         case SlmRole():
@@ -149,10 +152,16 @@ def _slew(bench: Bench, name: str, role: Role) -> str:
 
 
 def _safe(bench: Bench, name: str, role: Role) -> str:
-    device = bench.devices[name]
+    device, block = bench.devices[name], bench.config.bench.block_of(role)
     match role:
+        case LightRole(switch=switch, safe=safe) if block == "micromanager":
+            return f"level {safe:g}" if switch is None else f"{switch.property} off, level {safe:g}"
+        case LightRole(safe=safe) if block == "drivers":
+            return "off"
         case LightRole(safe=safe, output=output):
             return f"level {safe:g}" if output is None else f"{output} off, level {safe:g}"
+        case ShutterRole():
+            return "closed"
         case SlmRole(off_value=off):
             return f"flat (all {off})"
         case CameraRole():
@@ -170,9 +179,11 @@ def _now(bench: Bench, name: str) -> str:
         case SlmRole():
             return "(cannot be read)"
         case CameraRole():
-            return f"{bench.exposure_ms:g} ms"
+            return f"{bench.exposure_of(name):g} ms"
         case LightRole():
             return "off"
+        case ShutterRole():
+            return "closed"
     return _shown(bench, name, cast("Actuator[Any]", device).read_back())
 
 

@@ -235,9 +235,24 @@ def devices(
     backend: Annotated[
         str, typer.Option("--backend", help="VISA library, in pyvisa's words.")
     ] = "@py",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="CFG", help="A .cfg of Micro-Manager: its devices."),
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option("--adapters", help="Folder of its device adapters.")
+    ] = None,
 ) -> None:
-    """List VISA instruments with declaration and limits, device adapters, monitors, drivers."""
+    """List VISA instruments with declaration and limits, device adapters, monitors, drivers.
+
+    With --config: a bench file for a .cfg, its devices as comments; save it and edit it.
+    """
     with _exit_codes():
+        if config is not None:
+            from instrument.faces.micromanager_devices import starter_of
+
+            typer.echo(starter_of(config, adapters))
+            return
         from instrument.faces.listing import listed
 
         for line in listed(addresses or [], backend):

@@ -38,6 +38,7 @@ from instrument.config import (
     Role,
     RotationRole,
     SelectorRole,
+    ShutterRole,
     SlmRole,
     StageRole,
     XYStageRole,
@@ -217,7 +218,10 @@ def _start(parameter: Parameter) -> str:
 def _asked(role: Role) -> str:
     match role:
         case CameraRole():
-            return f"exposure {role.exposure_ms:g} ms"
+            mode = {"roi": role.roi, "binning": role.binning, "pixel_type": role.pixel_type}
+            said = {**mode, **role.properties}
+            lines = [f"{key} {value}" for key, value in said.items() if value is not None]
+            return "\n".join([f"exposure {role.exposure_ms:g} ms", *lines])
         case SlmRole() | SelectorRole():
             return f"settles in {role.settle_ms:g} ms"
         case RotationRole():
@@ -233,8 +237,10 @@ def _asked(role: Role) -> str:
                 for axis, limits in zip("xy", role.limits_um, strict=True)
             )
         case LightRole():
-            what = role.channel or "limits"
+            what = role.quantity() or "limits"
             return f"{what} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+        case ShutterRole():
+            return "closed but for frames"
 
 
 def _span(limits: tuple[float, float]) -> str:

@@ -14,8 +14,8 @@ from instrument.bench.patterns._lookup import LookupTable
 from instrument.design import DesignError
 
 HEADER = ["grey", "phase_rad"]
-_LEVELS_OF_MODE = {"L": 256, "I;16": 65536}
-"""Grey levels of a turn in a picture, by Pillow's name of its kind."""
+_LEVELS_OF_MODE = {"L": 256, "I;16": 65536, "I": 65536}
+"""Grey levels of a turn in a .png, by Pillow's name of its kind; older ones say I for 16 bit."""
 
 
 class ModulatorFileError(DesignError):

@@ -1,5 +1,6 @@
 """Interlocks over meters and positions: never light with one open, however the loop is busy."""
 
+import contextlib
 import threading
 
 import pytest
@@ -95,6 +96,15 @@ def test_a_meter_that_fails_counts_as_open(tmp_path):
         capture(bench)
     assert ("led", "start") not in log.names()
     assert lock.is_open
+
+
+def test_the_light_does_not_come_on_first_and_the_interlock_after(tmp_path, monkeypatch):
+    log = Log()
+    bench = make_bench(make_config(tmp_path), log, interlocks=[interlock([61.0], log)])
+    monkeypatch.setattr(Interlocks, "patrolled", lambda *_: contextlib.nullcontext())
+    with pytest.raises(InterlockTripped):
+        capture(bench)
+    assert ("led", "start") not in log.names()
 
 
 # ---- positions

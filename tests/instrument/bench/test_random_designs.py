@@ -1,11 +1,15 @@
 """No random design puts a device outside its limits, or moves anything when one value is wrong."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.instrument.random_designs import Case, cases, is_allowed, judge, spied_bench
 
+ROOT = Path(__file__).parents[3]
 QUICK, FULL = 150, 2000
 
 
@@ -51,3 +55,11 @@ def test_the_judge_sees_a_device_that_is_told_too_much(bench, data):
     finally:
         bench._motion.check, bench._knobs["focus"] = original, knob
         bench.devices["focus"].at = 0.0
+
+
+def test_the_page_says_what_the_benchmark_found():
+    result = json.loads((ROOT / "benchmarks/results/random_designs.json").read_text())
+    page = (ROOT / "docs/concepts/safety.md").read_text(encoding="utf-8")
+    assert (result["designs"], result["violations"]) == (FULL, 0)
+    assert f"{result['invalid']} of them were not allowed" in page
+    assert f"{result['commands']} commands" in page

@@ -182,7 +182,7 @@ def test_a_wheel_with_other_labels_ends_a_resumed_campaign(tmp_path, monkeypatch
 
 
 def test_a_batch_refused_in_the_moment_of_a_kill_is_refused_after_it(shots, tmp_path, monkeypatch):
-    def refuse(_batch, _bench, *, expected_black_adu):
+    def refuse(_batch, _bench, *, expected_black_adu, **_temperatures):
         return Verdict([f"black at {expected_black_adu:g} ADU"], "too bright")
 
     monkeypatch.setattr(engine, "check_batch", refuse)

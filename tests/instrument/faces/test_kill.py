@@ -51,31 +51,38 @@ def where(port):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "alone"])
-def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(
-    led, tmp_path, is_guarded
-):
-    port, log = led
-    run_dir = tmp_path / "run"
+def kill_with_the_light_on(port, run_dir, *options):
+    """Start a run, kill it with the light on, and give the trials it had acknowledged."""
     python = [sys.executable, "-m", "instrument.faces.cli"]
-    guard = ["--set", f"safety.guardian={str(is_guarded).lower()}"]
-    command = [*python, "demo", "--output", str(run_dir), *RUN, *where(port), *guard]
+    command = [*python, "demo", "--output", str(run_dir), *RUN, *where(port), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
         wait_until((run_dir / "batches" / "trial00001.npy").exists)
         wait_until(lambda: is_lit(port))
         victim.kill()
     assert victim.returncode == -signal.SIGKILL
-    if is_guarded:
-        wait_until(lambda: not is_lit(port))
-    else:
-        assert is_lit(port)
-    before_resume = len(log.read_text().splitlines())
     with Ledger.open(run_dir) as ledger:
         acknowledged = [row for row in ledger.trials() if row.state == "scored"]
+        for row in acknowledged:
+            ledger.load_batch(row)  # it verifies the checksum
     assert acknowledged
+    return acknowledged
+
+
+def test_after_a_kill_the_guardian_puts_the_light_out(led, tmp_path):
+    port, _ = led
+    kill_with_the_light_on(port, tmp_path / "run")
+    wait_until(lambda: not is_lit(port))
+
+
+def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(led, tmp_path):
+    port, log = led
+    run_dir = tmp_path / "run"
+    acknowledged = kill_with_the_light_on(port, run_dir, "--set", "safety.guardian=false")
+    assert is_lit(port)
+    before_resume = len(log.read_text().splitlines())
 
     resumed = subprocess.run(
-        [*python, "resume", str(run_dir), "--quiet", "--json"],
+        [sys.executable, "-m", "instrument.faces.cli", "resume", str(run_dir), "--quiet", "--json"],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
 
@@ -132,7 +139,6 @@ def test_a_process_that_no_longer_runs_is_ended_and_its_light_put_out(led, tmp_p
     run_dir = tmp_path / "run"
     python = [sys.executable, "-m", "instrument.faces.cli"]
     command = [*python, "demo", "--output", str(run_dir), *RUN, *where(port)]
-    command += ["--set", "safety.watchdog_s=1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
         wait_until((run_dir / "batches" / "trial00000.npy").exists)
         wait_until(lambda: is_lit(port))
