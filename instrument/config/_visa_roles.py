@@ -168,8 +168,7 @@ def _number(
             f"{channel.step / 2:g}"
         )
     setting = config.bench.visa[role.device].settings.get(role.property)
-    is_number = isinstance(setting, float) and not isinstance(setting, bool)
-    if is_number and not low <= setting <= high:
+    if isinstance(setting, float) and not low <= setting <= high:
         yield (
             f"`bench.visa.{role.device}.settings.{role.property}` = {setting:g} is beyond "
             f"`{key}.limits` = {list(role.limits)}; correct one of them"

@@ -25,7 +25,7 @@ from instrument.config import Config, ConfigError, find_declarations, load_confi
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "how-to" / "visa-declaration.md").read_text(encoding="utf-8")
-DECLARATION, BENCH = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+DECLARATION, BENCH, _PARAMETERS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 SIMULATIONS = ROOT / "tests" / "drivers" / "visa_simulations"
 SIMULATED = {
     "laser": ("thorlabs_itc4000", "USB0::4883::32842::M00123456::0::INSTR"),

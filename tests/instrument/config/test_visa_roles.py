@@ -188,10 +188,10 @@ def test_a_role_that_cannot_be_is_one_sentence_that_names_the_key(tmp_path, chan
 
 
 def test_a_channel_of_a_drivers_selector_is_refused(tmp_path):
-    raw = with_roles(wheel={"kind": "selector", "device": "disc", "channel": "trigger"})
-    raw["bench"] |= {"displays": {"disc": {"monitor": 1}}}
+    wheel = with_roles(wheel={"kind": "selector", "device": "disc", "channel": "trigger"})
+    disc = {"bench": {"displays": {"disc": {"monitor": 1}}}}
     with pytest.raises(ConfigError, match=r"roles\.wheel\.channel` = 'trigger' is for VISA instr"):
-        parsed(tmp_path, raw)
+        parsed(tmp_path, wheel, disc)
 
 
 def test_a_declaration_that_is_missing_is_told_once_and_hides_no_other_problem(tmp_path):
