@@ -9,9 +9,8 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("PYMM_LOG_FILE", "0")
 
-collect_ignore = [
-    "third_party_driver"
-]  # a package of its own; tests/drivers/test_registry.py installs it
+# A package of its own, which tests/drivers/third_party installs.
+collect_ignore = ["third_party_driver"]
 
 _OUTLIVES_TESTS = ("jax", "asyncio", "Thread-auto-read", "pymmcore")
 

@@ -219,11 +219,9 @@ class _Axis:
     def _candidates(self) -> list[Any]:
         low, high = self._range()
         places = [low + share * (high - low) for share in SHARES]
-        return [
-            *(float(round(place)) if self._is_whole() else place for place in places),
-            low,
-            high,
-        ]
+        if self._is_whole():  # between narrow limits there may be no whole number
+            places = [place for place in map(float, map(round, places)) if low <= place <= high]
+        return [*places, low, high]
 
     def _distance(self, here: Any, there: Any) -> float:
         return abs(here - there)

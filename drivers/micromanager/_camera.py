@@ -29,7 +29,7 @@ from drivers.micromanager._core import MicroManager
 from drivers.micromanager._settings import PropertyValue, verify_properties
 
 _POLL_S = 1e-3
-_FRAMES_A_CALL = 16  # a call's time limit must hold whatever has piled up in the buffer
+_SLICE_S = 0.02
 
 
 class MicroManagerCamera:
@@ -207,35 +207,40 @@ class MicroManagerCamera:
         )
 
     def _take(self, stack: NDArray[np.uint16], taken: int, deadline_s: float) -> int:
-        """Move what has arrived into `stack`, after those `taken` before; return how many."""
+        """Move what arrives in a slice of time into `stack`, after those `taken`; return how many.
+
+        Asking for every frame in a call of its own would cost two switches of threads each.
+        """
         frames = len(stack)
 
         def take() -> tuple[bool, int]:
-            running = self._core.isSequenceRunning(self.name)
-            arrived = min(self._core.getRemainingImageCount(), _FRAMES_A_CALL)
-            places = stack[taken : taken + arrived]
-            for place in places:
-                frame = self._core.popNextImage()
-                self._require_format(frame)
-                place[...] = frame  # the one copy: the core may reuse its buffer
-            return running, len(places)
+            until_s = time.monotonic() + _SLICE_S
+            running, place = True, taken
+            while place < frames and time.monotonic() < until_s:
+                running = self._core.isSequenceRunning(self.name)  # before the count: it may end
+                if self._core.getRemainingImageCount() > 0:
+                    frame = self._core.popNextImage()
+                    self._require_format(frame)
+                    stack[place] = frame  # the one copy: the core may reuse its buffer
+                    place += 1
+                elif running:
+                    time.sleep(_POLL_S)  # the core offers no event for a new frame
+                else:
+                    break
+            return running, place - taken
 
-        while True:
-            what = f"{self.name}: frame {taken + 1} of {frames}"
-            running, arrived = self._manager.call(what, take)
-            if arrived:
-                return arrived
-            if not running:
-                raise FrameLoss(
-                    f"{self.name}: {frames} frames asked, {taken} came before the camera stopped; "
-                    "check its connection and the sequence buffer"
-                )
-            if time.monotonic() > deadline_s:
-                raise DeviceTimeout(
-                    f"{self.name}: {frames} frames asked, {taken} came in time; "
-                    "check trigger and exposure"
-                )
-            time.sleep(_POLL_S)  # the core offers no event for a new frame
+        running, arrived = self._manager.call(f"{self.name}: frame {taken + 1} of {frames}", take)
+        if not (running or arrived):
+            raise FrameLoss(
+                f"{self.name}: {frames} frames asked, {taken} came before the camera stopped; "
+                "check its connection and the sequence buffer"
+            )
+        if taken + arrived < frames and time.monotonic() > deadline_s:
+            raise DeviceTimeout(
+                f"{self.name}: {frames} frames asked, {taken + arrived} came in time; "
+                "check trigger and exposure"
+            )
+        return arrived
 
     def _require_format(self, frame: NDArray[np.generic]) -> None:
         if frame.shape != self.shape or frame.dtype not in (np.uint8, np.uint16):

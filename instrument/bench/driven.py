@@ -77,7 +77,9 @@ def open_lamps(config: Config, undo: ExitStack) -> dict[str, Device]:
 def open_others(config: Config, undo: ExitStack) -> dict[str, Device]:
     """Open the drivers' devices that are no lights; `undo` closes them. Raises `ConnectError`."""
     others = [name for name in config.bench.drivers if name not in _lamps(config)]
-    return all_or_every_failure(_openers(config, others, {}, undo))
+    opened: dict[str, Device] = {}
+    all_or_every_failure(_openers(config, others, opened, undo))
+    return opened
 
 
 def driven_roles(config: Config, driven: Mapping[str, Device]) -> dict[str, Device]:

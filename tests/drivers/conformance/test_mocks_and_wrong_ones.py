@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers import DeviceDescription, DeviceError
 from drivers.conformance import (
@@ -93,6 +95,19 @@ def test_moving_stays_within_the_limits_given_and_comes_back(kind):
         assert np.all(np.array(given).T[0] <= target)
         assert np.all(target <= np.array(given).T[1])
     assert device.at == targets[-1] == ((2.0, 4.0) if kind == "xy_stage" else 2.0)
+
+
+@given(
+    low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6), is_integer=st.booleans(),
+    at=st.floats(-1e6, 1e6),
+)  # fmt: skip
+def test_no_limits_are_left_whatever_they_are(low, width, is_integer, at):
+    number = MockProperty("n", at=at)
+    number.is_integer = is_integer
+    limits = (low, low + width)
+    check_property(number, scope=Scope.MOVE, limits=limits, tolerance=1.0)
+    targets = [call.value for call in number.record.calls if call.command == "start"]
+    assert all(limits[0] <= target <= limits[1] for target in targets)
 
 
 def test_a_light_is_lit_once_at_its_lowest_level_and_dark_after():

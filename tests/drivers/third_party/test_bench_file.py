@@ -1,19 +1,11 @@
-"""Drivers of other packages: found when installed, imported when named, broken ones named."""
+"""Devices of other packages in a bench file: checked, dark first, held to their roles, closed."""
 
 from __future__ import annotations
-
-import os
-import re
-import subprocess
-import sys
-from importlib import import_module, invalidate_caches
-from pathlib import Path
 
 import pytest
 import yaml
 
-from drivers import ConnectionLost, DriverUnavailable, LightSource, LimitViolation, Stage
-from drivers.registry import installed_drivers, load_driver, open_device, what_they_take
+from drivers import LimitViolation
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import ConnectError, connect
 from instrument.bench.safety import UnsafeBench
@@ -22,9 +14,6 @@ from instrument.config import ConfigError, load_config, parse_config
 from instrument.design import Design
 from tests.instrument.fakes import CONFIG, merged
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "tests" / "third_party_driver"
-PAGE = ROOT / "docs" / "how-to" / "write-a-driver.md"
 RAW = merged(CONFIG, {"bench": {"roles": {}, "visa": {}}})
 RAW["bench"]["visa"] = {}
 RAW["bench"]["drivers"] = {
@@ -35,28 +24,7 @@ RAW["bench"]["roles"] |= {
     "focus": {"device": "z_stage", "limits_um": [-50, 50]},
     "light": {"device": "lamp", "level": 10, "limits": [0, 20]},
 }
-BROKEN = {
-    "broken": ("acme-broken", "acme_broken:Driver", "import maker_library_that_is_not_there\n"),
-    "no driver": ("acme-odd", "acme_odd:Driver", "class Driver: options = dict\n"),
-    "no device": ("acme-thing", "acme_thing:Driver", """\
-from pydantic import BaseModel
-class Driver:
-    class options(BaseModel): pass
-    @staticmethod
-    def open(name, options): return object()
-"""),
-    "another name": ("acme-named", "acme_named:Driver", """\
-from pydantic import BaseModel
-from drivers.testing import MockStage
-class Driver:
-    class options(BaseModel): pass
-    opened = []
-    @classmethod
-    def open(cls, name, options):
-        cls.opened.append(MockStage("COM3"))
-        return cls.opened[-1]
-"""),
-    "validator": ("acme-strict", "acme_strict:Driver", """\
+STRICT = """\
 from pydantic import BaseModel, field_validator
 class Driver:
     class options(BaseModel):
@@ -66,152 +34,11 @@ class Driver:
         def known(cls, port): return {}[port]
     @staticmethod
     def open(name, options): return None
-"""),
-    "raises": ("acme-raises", "acme_raises:Driver", """\
-from pydantic import BaseModel
-class Driver:
-    class options(BaseModel): pass
-    @staticmethod
-    def open(name, options): return {}["COM3"]
-"""),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """Folder into which pip has installed the package of somebody else, without a network."""
-    folder = tmp_path_factory.mktemp("site")
-    subprocess.run(
-        [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--no-deps", "--no-build-isolation", "--no-index", "--target", folder, PACKAGE,
-        ],
-        check=True, timeout=100,
-    )  # fmt: skip
-    return folder
-
-
-@pytest.fixture
-def acme(site, monkeypatch):
-    """The installed package's simulator, its memory empty."""
-    monkeypatch.syspath_prepend(str(site))
-    invalidate_caches()
-    controller = import_module("acme_optics.controller")
-    yield controller
-    controller.SIMULATED.clear()
-
-
-@pytest.fixture
-def distribute(tmp_path, monkeypatch):
-    """Return what puts a distribution of one module and one entry point on the path."""
-
-    def put(name: str, where: str, code: str, *, package: str) -> None:
-        (tmp_path / f"{where.partition(':')[0]}.py").write_text(code)
-        folder = tmp_path / f"{package.replace('-', '_')}-0.1.dist-info"
-        folder.mkdir(exist_ok=True)
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
-        with (folder / "entry_points.txt").open("a") as file:
-            file.write(f"[infoloop.drivers]\n{name} = {where}\n")
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return put
+"""
 
 
 def parsed(tmp_path, bench=None):
     return parse_config(merged(RAW, {"bench": bench or {}}), source="bench.yaml", folder=tmp_path)
-
-
-# ---- the registry
-
-
-def test_an_installed_package_is_found_without_importing_it(site, monkeypatch):
-    monkeypatch.syspath_prepend(str(site))
-    found = {driver.name: driver for driver in installed_drivers()}
-    assert found["acme-stage"].package == "acme-optics 1.2"
-    assert found["acme-stage"].where == "acme_optics.stage:StageDriver"
-
-
-def test_a_driver_opens_a_device_that_keeps_our_protocol(acme):
-    stage = open_device("z", "acme-stage", {"port": "sim:1"})
-    lamp = open_device("lamp", "acme-led", {"port": "sim:2"})
-    assert isinstance(stage, Stage)
-    assert isinstance(lamp, LightSource)
-    assert stage.describe().identity == "ACME Z100 no. 7"
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ("acme-stag", "did you mean 'acme-stage'? installed: acme-led, acme-stage"),
-        ("zaber", "no driver 'zaber' is installed; installed: acme-led, acme-stage"),
-    ],
-)
-def test_a_driver_that_is_not_there_is_answered_with_those_that_are(acme, asked, words):
-    with pytest.raises(DriverUnavailable, match=re.escape(words)):
-        load_driver(asked)
-
-
-def test_without_any_driver_the_remedy_is_to_install_one(monkeypatch):
-    monkeypatch.setattr("drivers.registry.GROUP", "infoloop.no_such_group")
-    with pytest.raises(DriverUnavailable, match=r"'zaber' is installed; no package .*pip install"):
-        load_driver("zaber")
-
-
-def test_a_driver_whose_import_fails_is_named_and_the_others_still_work(acme, distribute):
-    distribute(*BROKEN["broken"], package="acme-more")
-    with pytest.raises(
-        DriverUnavailable, match=r"'acme-broken' of acme-more 0\.1 cannot be imported .*maker_lib"
-    ):
-        load_driver("acme-broken")
-    assert isinstance(open_device("z", "acme-stage", {"port": "sim:1"}), Stage)
-    said = {driver.name: text for driver, text in what_they_take()}
-    assert said["acme-stage"] == "options: port, travel_um (1000.0)"
-    assert said["acme-broken"].startswith("(cannot be used: driver 'acme-broken' of acme-more 0.1")
-
-
-@pytest.mark.parametrize(
-    ("which", "error", "words"),
-    [
-        ("no driver", DriverUnavailable, r"acme_odd:Driver is no driver; it must have `options`"),
-        ("no device", DriverUnavailable, "no device, it has no name, describe, make_safe, close"),
-        (
-            "another name",
-            DriverUnavailable,
-            "calls itself 'COM3', and must use the name it is given",
-        ),
-        ("raises", ConnectionLost, r"z \(driver acme-raises\): cannot be opened: KeyError: 'COM3'"),
-    ],
-)
-def test_what_is_no_driver_is_refused_by_what_it_lacks(distribute, which, error, words):
-    distribute(*BROKEN[which], package="acme-more")
-    with pytest.raises(error, match=words):
-        open_device("z", BROKEN[which][0], {})
-
-
-def test_a_device_of_another_name_is_closed_again(distribute):
-    distribute(*BROKEN["another name"], package="acme-more")
-    with pytest.raises(DriverUnavailable):
-        open_device("z", "acme-named", {})
-    assert load_driver("acme-named").opened[-1].is_closed
-
-
-def test_a_validator_that_breaks_is_a_sentence(distribute, tmp_path):
-    distribute(*BROKEN["validator"], package="acme-more")
-    broken = {"driver": "acme-strict", "options": {"port": "COM3"}}
-    raw = merged(CONFIG, {"bench": {"drivers": {"z": broken}}})
-    with pytest.raises(
-        ConfigError, match=r"`bench\.drivers\.z\.options` cannot be checked: KeyErr"
-    ):
-        parse_config(raw, source="bench.yaml", folder=tmp_path)
-
-
-def test_one_name_of_two_packages_is_refused(acme, distribute):
-    distribute("acme-stage", "acme_copy:Driver", "", package="acme-copy")
-    with pytest.raises(DriverUnavailable, match=r"named by acme-copy 0\.1 and acme-optics 1\.2"):
-        load_driver("acme-stage")
-
-
-# ---- the bench file
 
 
 def test_a_bench_file_brings_a_design_to_devices_of_another_package(acme, tmp_path):
@@ -341,14 +168,14 @@ REFUSED = {
     ),
     "a channel of a light without channels": (
         {"roles": {"light": {"channel": "power_mw"}}},
-        "`bench.roles.light.channel` = 'power_mw': a driver's light has no channels",
+        "`bench.roles.light.channel` = 'power_mw' is for VISA instruments; a driver's light has",
     ),
     "a safe level that is not off": (
-        {"roles": {"light": {"safe": 1}}}, "`bench.roles.light.safe` = 1: a driver's light is off",
+        {"roles": {"light": {"safe": 1}}}, "`bench.roles.light.safe` = 1.0 is for VISA instruments",
     ),
     "one name twice": (
         {"visa": {"lamp": {"declaration": "led_driver", "address": "virtual"}}},
-        "`bench.drivers.lamp` is also an instrument of bench.visa; rename one of them",
+        "`bench.drivers.lamp` is also in bench.visa; rename one of them",
     ),
     "two roles of a device": (
         {"roles": {"lift": {"device": "z_stage", "limits_um": [0, 1]}}},
@@ -356,7 +183,7 @@ REFUSED = {
     ),
     "a device that nothing provides": (
         {"micromanager": None},
-        "`bench.roles.camera.device` = 'Camera' is none of bench.drivers, and there is no bench.mi",
+        "`bench.roles.camera.device` = 'Camera' is none of bench.drivers, displays or",
     ),
 }  # fmt: skip
 
@@ -402,44 +229,11 @@ def test_a_device_that_does_not_fit_its_role_is_refused_and_closed(
     assert not any(controller.is_open for controller in acme.SIMULATED.values())
 
 
-# ---- the package and the page that explains it
-
-
-def run(site, *arguments, folder=ROOT):
-    path = os.pathsep.join([str(site), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        capture_output=True, text=True, timeout=100, env=environment,
-        cwd=folder, check=False,
-    )  # fmt: skip
-
-
-def test_the_command_lists_installed_drivers_and_what_they_take(site):
-    finished = run(site, "instrument.faces.cli", "devices")
-    assert "acme-led  acme-optics 1.2  options: port\n" in finished.stdout, finished.stderr
-
-
-def test_the_packages_own_tests_pass(site):
-    finished = run(
-        site, "pytest", "-q", "-p", "pytest_mock", "-p", "no:cacheprovider", folder=PACKAGE
-    )
-    assert re.search(r"^3 passed", finished.stdout, re.MULTILINE), finished.stdout
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("block", [*blocks("python"), *blocks("toml")], ids=lambda b: b[:40])
-def test_the_code_on_the_page_is_the_packages(block):
-    files = [*PACKAGE.rglob("*.py"), PACKAGE / "pyproject.toml"]
-    assert [file.name for file in files if block in file.read_text()]
-
-
-def test_the_bench_on_the_page_connects(acme, tmp_path):
-    (block,) = blocks("yaml")
-    file = tmp_path / "bench.yaml"
-    file.write_text(block)
-    with connect(load_config(file)) as bench:
-        assert bench.devices["focus"].limits_um == (-1000.0, 1000.0)
+def test_a_validator_that_breaks_is_a_sentence(distribute, tmp_path):
+    distribute("acme-strict", "acme_strict:Driver", STRICT, package="acme-more")
+    broken = {"driver": "acme-strict", "options": {"port": "COM3"}}
+    raw = merged(CONFIG, {"bench": {"drivers": {"z": broken}}})
+    with pytest.raises(
+        ConfigError, match=r"`bench\.drivers\.z\.options` cannot be checked: KeyErr"
+    ):
+        parse_config(raw, source="bench.yaml", folder=tmp_path)
