@@ -59,7 +59,7 @@ DECLARED = InstrumentDeclaration.model_validate({
             slew={"step": 2, "interval_ms": 1},
         ),
         "delay_us": number(
-            "DEL", unit="us", limits=[0, 100], step=0.5,
+            "DEL", unit="us", limits=[0, 100], step=0.5, tolerance=0.01,
             ready={"query": "*OPC?", "answer": "1", "within_ms": 5000},
         ),
         "pulses": number("COUN", unit="1", limits=[1, 9], step=1),
@@ -246,6 +246,8 @@ def test_what_was_moved_away_again_never_arrives(delay, trigger, source):
 
 
 def test_a_failed_start_leaves_nothing_to_wait_for(delay, trigger, server):
+    delay.start(10.0)
+    trigger.start(0)
     server.inject(Fault.IGNORED, on="DEL |MODE ", times=None)
     for device, target in ((delay, 20.0), (trigger, 2)):
         with pytest.raises(DeviceError):

@@ -173,17 +173,32 @@ def test_check_shows_where_they_may_go_and_where_they_are_safe(tmp_path):
     assert rows["trigger"][0].startswith("0 internal, 1 rising")
 
 
-def test_a_declaration_that_changed_since_is_told_when_the_bench_connects(tmp_path):
+@pytest.mark.parametrize(
+    ("was", "now", "role", "sentence"),
+    [
+        ("b_delay_us:", "delay_of_b_us:", "gate", "channel `b_delay_us` asked"),
+        (
+            "limits: [0, 1000000]",
+            "limits: [0, 30]",
+            "gate",
+            r"limits .*0 to 30 us allowed.*; narrow them",
+        ),
+        ("trigger:", "started_by:", "trigger", "channel `trigger` asked"),
+    ],
+)
+def test_a_declaration_that_changed_since_is_told_when_the_bench_connects(
+    tmp_path, was, now, role, sentence
+):
     path = bench_file(tmp_path)
     config = load_config(path)
     declared = Path(config.bench.visa["delays"].declaration).read_text(encoding="utf-8")
     changed = tmp_path / "changed.yaml"
-    changed.write_text(declared.replace("b_delay_us", "delay_of_b_us"), encoding="utf-8")
+    changed.write_text(declared.replace(was, now), encoding="utf-8")
     visa = config.bench.visa["delays"].model_copy(
         update={"declaration": str(changed), "settings": {}}
     )
     bench = config.bench.model_copy(update={"visa": {"delays": visa}})
-    with pytest.raises(ConnectError, match=r"`bench\.roles\.gate`: .*channel `b_delay_us` asked"):
+    with pytest.raises(ConnectError, match=rf"`bench\.roles\.{role}`: .*{sentence}"):
         connect(config.model_copy(update={"bench": bench}))
 
 
