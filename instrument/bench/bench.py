@@ -383,6 +383,14 @@ class Bench:
         with self.lighting.expecting(what, need_s=need_s):
             return self.camera.capture(frames, timeout_s=timeout_s)
 
+    @property
+    def is_busy_exposing(self) -> bool:
+        """Whether an exposure keeps an interlock from being read, or a light from going out."""
+        block_of = self.config.bench.block_of
+        return self.interlocks.are_behind_core or any(
+            block_of(self.roles[role]) == "micromanager" for role in self.lights()
+        )
+
     def check_interlocks(self) -> None:
         """Raise `InterlockTripped` for the first condition that does not hold."""
         self.lighting.raise_if_put_out()
@@ -448,11 +456,11 @@ class Bench:
 
     def _check_exposure(self, exposure_ms: float) -> None:
         longest_s = self.interlocks.interval_s
-        if self.interlocks.are_behind_core and exposure_ms / 1e3 > longest_s:
+        if self.interlocks.all and self.is_busy_exposing and exposure_ms / 1e3 > longest_s:
             raise LimitViolation(
-                f"{self.camera.name}: an exposure of {exposure_ms:g} ms with the light on, "
-                f"during which an interlock over a role would go unread; at most {longest_s:g} s "
-                "(safety.interlock_interval_s) may"
+                f"{self.camera.name}: an exposure of {exposure_ms:g} ms with the light on, during "
+                "which Micro-Manager reads no interlock over a role and puts no light of its own "
+                f"out; at most {longest_s:g} s (safety.interlock_interval_s) may go by so"
             )
 
     def _bring(self, setting: Setting, stopwatch: Stopwatch) -> dict[str, float]:

@@ -96,9 +96,11 @@ def _check_role(bench: Bench, role: Role, device: Any, *, scope: Scope) -> list[
             return check_property(
                 device, scope=scope, limits=limits, tolerance=tolerance, safe=safe
             )
-        case ShutterRole():
+        case ShutterRole(level=is_open):
             with _watched(bench, scope):
-                return check_light(device, scope=scope, limits=(0.0, 1.0), why_not=why_dark)
+                return check_light(
+                    device, scope=scope, level=is_open, kind="shutter", why_not=why_dark
+                )
         case LightRole(limits=limits):
             with _watched(bench, scope):
                 return check_light(device, scope=scope, limits=limits, why_not=why_dark)

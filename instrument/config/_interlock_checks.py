@@ -9,7 +9,7 @@ from instrument.config._bench import InterlockConfig
 from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
 from instrument.config._parameters import ExposureParameter
-from instrument.config._roles import CameraRole, LightRole, Role, XYStageRole
+from instrument.config._roles import CameraRole, EmitterRole, LightRole, Role, XYStageRole
 
 AXES = ("x", "y")
 
@@ -22,7 +22,7 @@ def interlock_problems(config: Config) -> Iterator[str]:
             yield from _channel(key, interlock.channel, config)
         else:
             yield from _role(key, interlock, config)
-    if any(_is_behind_core(interlock, config) for interlock in config.bench.interlocks):
+    if config.bench.interlocks:
         yield from _exposures(config)
 
 
@@ -80,13 +80,11 @@ def _remedy(name: str, part: str, role: Role, block: str) -> str:
     return ""
 
 
-def _is_behind_core(interlock: InterlockConfig, config: Config) -> bool:
-    role = config.bench.roles.get(interlock.role_and_part[0])
-    return role is not None and config.bench.block_of(role) == "micromanager"
-
-
 def _exposures(config: Config) -> Iterator[str]:
-    """Refuse exposures longer than an interlock behind Micro-Manager may go unread."""
+    """Refuse exposures during which Micro-Manager cannot be asked, or told, for too long."""
+    why = _why_bounded(config)
+    if why is None:
+        return
     longest_s = config.safety.interlock_interval_s
     asked = [
         (f"bench.roles.{name}.exposure_ms", role.exposure_ms)
@@ -101,7 +99,18 @@ def _exposures(config: Config) -> Iterator[str]:
     for key, exposure_ms in asked:
         if exposure_ms / 1e3 > longest_s:
             yield (
-                f"`{key}` reaches {exposure_ms:g} ms, but an interlock over a role cannot be read "
-                f"while Micro-Manager exposes, and safety.interlock_interval_s is {longest_s:g} s; "
-                "expose for less, or allow it to go unread for longer"
+                f"`{key}` reaches {exposure_ms:g} ms, but {why} while Micro-Manager exposes, and "
+                f"safety.interlock_interval_s is {longest_s:g} s; expose for less, or allow it to "
+                "take longer"
             )
+
+
+def _why_bounded(config: Config) -> str | None:
+    """Say what of the core an interlock needs during an exposure; None if it needs nothing."""
+    for name, role in config.bench.roles.items():
+        is_behind_core = config.bench.block_of(role) == "micromanager"
+        if is_behind_core and any(i.role_and_part[0] == name for i in config.bench.interlocks):
+            return f"an interlock over a role ({name}) cannot be read"
+        if is_behind_core and isinstance(role, EmitterRole):
+            return f"a light of the core ({name}) cannot be put out"
+    return None

@@ -137,7 +137,7 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
 
 def _exposures(bench: Bench, camera: Camera) -> str:
     low, high = camera.exposure_limits_ms or (0.0, float("inf"))
-    if bench.interlocks.are_behind_core:
+    if bench.interlocks.all and bench.is_busy_exposing:
         high = min(high, 1e3 * bench.interlocks.interval_s)
     return f"exposure {_span((low, high))} ms"
 
