@@ -5,7 +5,6 @@ The laser and the power meter are pyvisa-sim's, the camera and stages Micro-Mana
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from pathlib import Path
@@ -155,8 +154,11 @@ def test_an_interlock_that_trips_on_the_way_up_ends_the_ramp_dark(tmp_path, said
     with connect(load_config(bench_file(tmp_path))) as bench:
         said.clear()
         interlock, *_ = bench.interlocks
-        readings = itertools.chain([1.0] * 4, itertools.repeat(21.0))  # before, and three steps
-        mocker.patch.object(interlock.meter, "read", side_effect=readings)
+
+        def too_much_at_thirty() -> float:  # whoever reads, the loop or the patrol
+            return 21.0 if "SOUR:CURR 0.03000" in said else 1.0
+
+        mocker.patch.object(interlock.meter, "read", too_much_at_thirty)
         with (
             pytest.raises(InterlockTripped, match=r"monitor\.power_mw: 21 mW, must be below 20"),
             bench.illuminated(stopwatch=Stopwatch()),
