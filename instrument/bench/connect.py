@@ -8,7 +8,7 @@ core's own lights as soon as it is, and only then what moves. Independent failur
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,7 @@ from instrument.bench.micromanager import (
 from instrument.bench.opening import ConnectError
 from instrument.bench.patterns import ModulatorFileError
 from instrument.bench.presets import set_presets
+from instrument.bench.safety import UnsafeBench
 from instrument.bench.visa_roles import open_visa_roles
 from instrument.config import Config
 from instrument.design import DesignError
@@ -67,8 +68,13 @@ def connect(config: Config) -> Bench:
         displays = undo.enter_context(ExitStack())
         virtual = open_virtual(config, undo)
         guardian = start_guardian(config, undo)  # ends after the instruments are closed
-        instruments = open_instruments(config, virtual, undo)
-        devices = open_lights(config, instruments)
+        try:
+            instruments = open_instruments(config, virtual, undo)
+            devices = open_lights(config, instruments)
+        except (ConnectError, UnsafeBench):
+            with suppress(ConnectError):  # what is missing is said; what is there goes dark
+                open_lamps(config, undo)
+            raise
         driven = open_lamps(config, undo)
         manager = open_micromanager(config, virtual, undo)
         if manager is not None:

@@ -10,7 +10,7 @@ from drivers.testing import FaultServer, MockLight, MockMeter
 from drivers.visa import VisaLight
 from instrument.bench import connect as connecting
 from instrument.bench.conformance import check_bench
-from instrument.bench.connect import connect
+from instrument.bench.connect import ConnectError, connect
 from instrument.bench.instruments import _visa_lights
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import UnsafeBench
@@ -121,6 +121,15 @@ def test_all_are_dark_before_anything_else_is_opened_or_set(config, monkeypatch)
         assert lit(bench) == []
     assert len(seen) == 5
     assert all(len(kinds) == 4 for kinds in seen.values()), seen
+
+
+def test_a_light_that_can_be_reached_goes_dark_though_an_instrument_is_gone(raw, tmp_path, mocker):
+    raw["bench"]["visa"]["led_box"]["address"] = "TCPIP0::127.0.0.1::9::SOCKET"
+    make_safe = mocker.spy(MockLight, "make_safe")
+    config = parse_config(raw, source="bench.yaml", folder=tmp_path)
+    with pytest.raises(ConnectError, match=r"`bench\.visa\.led_box`"):
+        connect(config)
+    assert make_safe.called
 
 
 def test_all_are_on_for_the_block_and_off_after_it_the_shutter_last(bench):
