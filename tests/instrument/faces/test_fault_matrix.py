@@ -122,15 +122,15 @@ def loses_frames_of_a_sequence(scene):
 
 
 def overflows(scene):
-    core, take = scene.core, MicroManagerCamera._raw
+    core, look = scene.core, MicroManagerCamera._require_format
     core.setCircularBufferMemoryFootprint(1)  # MB
 
     def slow(camera, frame):
         while core.isSequenceRunning():
             pass  # the core has no event for it; pytest's time limit is the bound
-        return take(camera, frame)
+        look(camera, frame)
 
-    scene.patch.setattr(MicroManagerCamera, "_raw", slow)
+    scene.patch.setattr(MicroManagerCamera, "_require_format", slow)
 
 
 def stage_never_arrives(scene):
