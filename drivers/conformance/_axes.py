@@ -71,11 +71,16 @@ def check_property(
     scope: Scope,
     limits: Limits | None = None,
     tolerance: float = 0.0,
+    safe: float | None = None,
 ) -> list[CheckResult]:
-    """Check a numeric property; as `check_stage`, in the property's own unit."""
+    """Check a numeric property; as `check_stage`, in the property's own unit.
+
+    `safe` is where it goes when it is made safe; without one it must stay.
+    """
     axis = _Axis(
-        number, lambda: number.limits, limits, tolerance, "", is_whole=lambda: number.is_integer
-    )
+        number, lambda: number.limits, limits, tolerance, "",
+        is_whole=lambda: number.is_integer, safe=safe,
+    )  # fmt: skip
 
     def refuses_fractions() -> str:
         if not number.is_integer:
@@ -115,6 +120,7 @@ class _Axis:
         unit: str,
         *,
         is_whole: Callable[[], bool] = lambda: False,
+        safe: float | None = None,
     ):
         self._device = device
         self._declared = declared
@@ -122,6 +128,7 @@ class _Axis:
         self._tolerance = tolerance
         self._unit = unit
         self._is_whole = is_whole
+        self._safe = safe
 
     def checks(self, protocol: type, kind: str) -> list[Check]:
         """All claims about the device, the last two being those of every device."""
@@ -129,9 +136,9 @@ class _Axis:
         first_place: list[Any] = []
 
         def stays_when_safe() -> str:
-            before = self._where()
+            expected = self._where() if self._safe is None else self._safe
             device.make_safe()
-            return self._require_at(before)
+            return self._require_at(expected)
 
         def arrives() -> str:
             first_place.append(self._where())
@@ -161,6 +168,8 @@ class _Axis:
             self._require_at(before)
             return said
 
+        stays = self._safe is None
+        when_safe = "stays when it is made safe" if stays else "goes where it is safe"
         claims = [
             ("says where it is", "read_back()", lambda: str(self._where()), Scope.READ_ONLY),
             ("declares its limits in order", "limits", self._limits_in_order, Scope.READ_ONLY),
@@ -175,7 +184,7 @@ class _Axis:
             ("checking moves nothing", "check(...), read_back()", moves_nothing, Scope.READ_ONLY),
             ("arrives where it is sent", "start, wait, read_back", arrives, Scope.MOVE),
             ("comes back", "start, wait, read_back", returns, Scope.MOVE),
-            ("stays when it is made safe", "make_safe(), read_back()", stays_when_safe, Scope.MOVE),
+            (when_safe, "make_safe(), read_back()", stays_when_safe, Scope.MOVE),
             (
                 "refuses at start, and stays", "start(nan), ..., read_back()", refuses_at_start,
                 Scope.SIMULATED,

@@ -21,7 +21,9 @@ from drivers.devices import Selector
 MOST_VISITS = 3
 
 
-def check_selector(selector: Selector, *, scope: Scope) -> list[CheckResult]:
+def check_selector(
+    selector: Selector, *, scope: Scope, safe: int | None = None
+) -> list[CheckResult]:
     """Check a device with numbered positions.
 
     Parameters
@@ -30,6 +32,8 @@ def check_selector(selector: Selector, *, scope: Scope) -> list[CheckResult]:
         The device.
     scope
         How far to go. MOVE visits at most three positions and comes back.
+    safe
+        Position it goes to when it is made safe; without one it must stay.
     """
 
     def where() -> int:
@@ -71,9 +75,9 @@ def check_selector(selector: Selector, *, scope: Scope) -> list[CheckResult]:
         return "; ".join(go(position) for position in [*others, before])
 
     def stays_when_safe() -> str:
-        before = where()
+        expected = where() if safe is None else safe
         selector.make_safe()
-        return require(where() == before, f"{where()} read back, it was at {before}")
+        return require(where() == expected, f"{where()} read back, {expected} expected")
 
     def refuses_at_start() -> str:
         before = where()
@@ -81,6 +85,7 @@ def check_selector(selector: Selector, *, scope: Scope) -> list[CheckResult]:
         require(where() == before, f"{where()} read back, it was at {before}")
         return said
 
+    when_safe = "stays when it is made safe" if safe is None else "goes where it is safe"
     claims = [
         ("says where it is", "read_back()", lambda: str(where()), Scope.READ_ONLY),
         ("names its positions", "labels", names_positions, Scope.READ_ONLY),
@@ -90,7 +95,7 @@ def check_selector(selector: Selector, *, scope: Scope) -> list[CheckResult]:
         ),
         ("checking moves nothing", "check(...), read_back()", moves_nothing, Scope.READ_ONLY),
         ("arrives where it is sent", "start, wait, read_back", visits, Scope.MOVE),
-        ("stays when it is made safe", "make_safe(), read_back()", stays_when_safe, Scope.MOVE),
+        (when_safe, "make_safe(), read_back()", stays_when_safe, Scope.MOVE),
         (
             "refuses at start, and stays", "start(-1), ..., read_back()", refuses_at_start,
             Scope.SIMULATED,

@@ -20,6 +20,7 @@ from drivers.conformance import (
     check_stage,
     check_xy_stage,
 )
+from drivers.visa import VisaChoice, VisaNumber
 from instrument.bench.bench import Bench
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.timing import Stopwatch
@@ -82,7 +83,8 @@ def _check_role(bench: Bench, role: Role, device: Any, *, scope: Scope) -> list[
         case SlmRole():
             return check_slm(device, scope=scope)
         case SelectorRole():
-            return check_selector(device, scope=scope)
+            safe = device.safe if isinstance(device, VisaChoice) else None
+            return check_selector(device, scope=scope, safe=safe)
         case StageRole(limits_um=limits, tolerance_um=tolerance):
             return check_stage(device, scope=scope, limits_um=limits, tolerance_um=tolerance)
         case RotationRole(limits_deg=limits, tolerance_deg=tolerance):
@@ -90,7 +92,10 @@ def _check_role(bench: Bench, role: Role, device: Any, *, scope: Scope) -> list[
         case XYStageRole(limits_um=limits, tolerance_um=tolerance):
             return check_xy_stage(device, scope=scope, limits_um=limits, tolerance_um=tolerance)
         case PropertyRole(limits=limits, tolerance=tolerance):
-            return check_property(device, scope=scope, limits=limits, tolerance=tolerance)
+            safe = device.safe if isinstance(device, VisaNumber) else None
+            return check_property(
+                device, scope=scope, limits=limits, tolerance=tolerance, safe=safe
+            )
         case ShutterRole(level=is_open):
             with _watched(bench, scope):
                 return check_light(

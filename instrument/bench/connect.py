@@ -40,6 +40,7 @@ from instrument.bench.patterns import ModulatorFileError
 from instrument.bench.presets import set_presets
 from instrument.bench.safety import UnsafeBench
 from instrument.bench.triggered import check_triggers
+from instrument.bench.visa_roles import open_visa_roles
 from instrument.config import Config
 from instrument.design import DesignError
 
@@ -83,7 +84,7 @@ def connect(config: Config) -> Bench:
             devices |= emitters
         set_channels(config, instruments)  # lights are dark: it may be what a level means
         driven |= open_others(config, undo) | open_beside_core(config, displays)
-        devices |= driven_roles(config, driven)
+        devices |= driven_roles(config, driven) | open_visa_roles(config, instruments)
         if manager is not None:
             devices |= open_core_roles(config, manager)
         interlocks = open_interlocks(config, instruments, driven, manager, devices)

@@ -18,7 +18,13 @@ from pydantic import (
 
 from drivers.virtual.options import VIRTUAL_BENCHES, VirtualBenchOptions
 from instrument.config._beside_core import DisplayConfig, SlmsuiteConfig
-from instrument.config._roles import LightRole, PropertyValue, Role, SelectorRole
+from instrument.config._roles import (
+    LightRole,
+    PropertyRole,
+    PropertyValue,
+    Role,
+    SelectorRole,
+)
 from instrument.config._section import Duration, Finite, Positive, Section
 
 VirtualMicroManager = VirtualBenchOptions
@@ -221,5 +227,7 @@ class BenchConfig(Section):
             if role.device in block:
                 return name
         if isinstance(role, LightRole) and role.channel is not None:
+            return "visa"
+        if isinstance(role, PropertyRole | SelectorRole) and role.device in self.visa:
             return "visa"
         return "micromanager"

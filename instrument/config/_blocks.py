@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from instrument.config._modulator import SlmRole
-from instrument.config._roles import CameraRole, LightRole, Role, ShutterRole
+from instrument.config._roles import (
+    CameraRole,
+    LightRole,
+    PropertyRole,
+    Role,
+    SelectorRole,
+    ShutterRole,
+)
 from instrument.config._section import Section
 
 if TYPE_CHECKING:
@@ -40,9 +47,10 @@ def problems_of_blocks(config: Config) -> Iterator[str]:
                 "shutters; give it a role of kind light"
             )
         if block == "micromanager" and config.bench.micromanager is None:
+            visa = "visa, " if isinstance(role, PropertyRole | SelectorRole) else ""
             yield (
-                f"`{key}.device` = {role.device!r} is none of bench.drivers, displays or slmsuite, "
-                "and there is no bench.micromanager; add the one that has it"
+                f"`{key}.device` = {role.device!r} is none of bench.{visa}drivers, displays or "
+                "slmsuite, and there is no bench.micromanager; add the one that has it"
             )
         if block != "micromanager":
             yield from _of_core_only(key, role, block)

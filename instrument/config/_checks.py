@@ -104,7 +104,10 @@ def _one_role_a_device(config: Config) -> Iterator[str]:
     """Two roles of one device could go where the limits of one forbid it."""
     first_of: dict[tuple[str, ...], str] = {}
     for name, role in config.bench.roles.items():
-        for key, value, what in _claims(role, config.bench.block_of(role)):
+        block = config.bench.block_of(role)
+        if block == "visa" and not isinstance(role, LightRole):
+            continue  # one role a channel: `_visa_roles`
+        for key, value, what in _claims(role, block):
             earlier = first_of.setdefault(what, name)
             if earlier != name:
                 yield (

@@ -16,6 +16,7 @@ from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
 from instrument.config._noise import NoiseFile
 from instrument.config._problems import sentences
+from instrument.config._visa_roles import problems_of_visa_roles
 
 KIND_OF_ROLE = {
     "camera": "camera",
@@ -32,10 +33,11 @@ KIND_OF_KEY = {
     "level": "light",
     "property": "property",
     "limits_deg": "rotation",
-    "channel": "light",
     "exposure_ms": "camera",
 }
 """Kinds that a key says which no other kind of role has."""
+KIND_OF_KEY_OTHERWISE = {"channel": "light"}
+"""Kinds that a key says where nothing else does: a selector may have it too."""
 KIND_OF_PARAMETER_KEY = {"basis": "slm", "choices": "selector"}
 """Kinds that the parameter of a role says, where the role itself does not."""
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -101,10 +103,15 @@ def parse_config(raw: Mapping[str, Any], *, source: str, folder: Path) -> Config
         config = Config.model_validate(completed)
     except ValidationError as error:
         raise ConfigError(source, [*sentences(error, completed), *of_options]) from error
-    problems = [*problems_between_sections(config), *of_options]
+    absolute = _with_absolute_paths(config, folder)
+    problems = [
+        *problems_between_sections(config),
+        *problems_of_visa_roles(absolute),
+        *of_options,
+    ]
     if problems:
         raise ConfigError(source, problems)
-    return _with_absolute_paths(config, folder)
+    return absolute
 
 
 def find_declarations(folder: Path) -> dict[str, Path]:
@@ -175,6 +182,7 @@ def _with_kind(name: str, role: Any, design: Any) -> Any:
             for parameter in used
             if key in parameter and parameter.get("role") == name
         ),
+        *(kind for key, kind in KIND_OF_KEY_OTHERWISE.items() if key in role),
     ]
     kind = next((kind for kind in said if kind is not None), None)
     return role if kind is None else {"kind": kind, **role}

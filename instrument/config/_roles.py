@@ -124,11 +124,12 @@ class SelectorRole(Section):
     """Role of a device with numbered positions (filter wheel, turret, state device).
 
     `group` instead of `device` names a config group of Micro-Manager, whose presets are the
-    positions; it is then the `device` as well.
+    positions; it is then the `device` as well. `channel` is a VISA instrument's: which choice.
     """
 
     kind: Literal["selector"] = "selector"
     device: str
+    channel: str | None = None
     group: str | None = None
     settle_ms: Duration = 0.0
 
@@ -145,7 +146,8 @@ class SelectorRole(Section):
 class PropertyRole(Section):
     """Role of one numeric property of a Micro-Manager device, in the property's own unit.
 
-    Of a driver's device, which is one number, `property` is what to call it.
+    Of a VISA instrument, `property` is the channel. Of a driver's device, which is one number, it
+    is what to call it.
     """
 
     kind: Literal["property"] = "property"

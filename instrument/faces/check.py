@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from drivers import Actuator, Camera, Selector
+from drivers.visa import VisaChoice, VisaNumber
 from instrument.bench.bench import Bench
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.knobs import Setting
@@ -40,7 +41,7 @@ def limits_table(bench: Bench) -> Table:
             name,
             _in_force(bench, name, role),
             _slew(bench, name, role),
-            _safe(role, bench.config.bench.block_of(role)),
+            _safe(bench, name, role),
         )
         table.add_row(*map(escape, cells))  # brackets of a label are no markup
     return table
@@ -154,7 +155,8 @@ def _slew(bench: Bench, name: str, role: Role) -> str:
     return f"{amount(slew.most, _unit(bench, name, role))} {per}, {beyond}"
 
 
-def _safe(role: Role, block: str) -> str:
+def _safe(bench: Bench, name: str, role: Role) -> str:
+    device, block = bench.devices[name], bench.config.bench.block_of(role)
     match role:
         case LightRole(switch=switch, safe=safe) if block == "micromanager":
             return f"level {safe:g}" if switch is None else f"{switch.property} off, level {safe:g}"
@@ -168,6 +170,10 @@ def _safe(role: Role, block: str) -> str:
             return f"flat (all {off})"
         case CameraRole():
             return "stopped"
+        case PropertyRole(unit=unit) if isinstance(device, VisaNumber) and device.safe is not None:
+            return amount(device.safe, unit)
+        case SelectorRole() if isinstance(device, VisaChoice) and device.safe is not None:
+            return _shown(bench, name, device.safe)
     return "stays"
 
 

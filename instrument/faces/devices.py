@@ -106,7 +106,7 @@ def _uses(declared: InstrumentDeclaration) -> str:
     level, meters = _level(declared), _meters(declared)
     uses = [f"a light by {level}"] if level else []
     uses += [f"a meter by {', '.join(meters)}"] if meters else []
-    return " or ".join(uses) or "settings only"
+    return " or ".join(uses) or "settings, and numbers and choices to move"
 
 
 def _light_roles(one: Matched) -> Iterator[str]:
