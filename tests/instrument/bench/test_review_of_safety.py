@@ -2,16 +2,21 @@
 
 import itertools
 import logging
+from contextlib import ExitStack
 
 import pytest
 
 from drivers import DeviceError
 from drivers.conformance import Scope
+from drivers.testing import FaultServer
+from drivers.visa import VisaInstrument, load_declaration
 from instrument.bench import guardian
 from instrument.bench.conformance import check_bench
 from instrument.bench.emitters import lights_first
 from instrument.bench.guardian import GuardedLight
+from instrument.bench.instruments import open_instruments, open_lights
 from instrument.bench.interlocks import InterlockTripped
+from instrument.bench.opening import ConnectError
 from instrument.bench.safety import make_all_safe
 from tests.instrument.bench.test_conformance import mock_bench
 from tests.instrument.bench.test_interlocks import interlock
@@ -123,3 +128,40 @@ def test_conformance_reports_a_device_that_cannot_say_where_it_is(tmp_path):
     results = check_bench(bench, scope=Scope.MOVE)
     assert any(each.status == "failed" for each in results["focus"])
     assert ("Z", "start") not in record.names()
+
+
+BARE = """identify: "^infoloop,virtual LED driver,"
+timeout_ms: 1000
+channels:
+  power_mw: {get: "SOUR:POW?", set: "SOUR:POW {value:.6f}", unit: mW, limits: [0, 20], tolerance: 1}
+"""
+
+
+def test_a_light_goes_dark_where_another_does_not_fit_its_role(tmp_path):
+    """Its declaration knows no dark level, so that closing the instrument would leave it lit."""
+    (tmp_path / "bare.yaml").write_text(BARE)
+    with FaultServer() as server, FaultServer() as other:
+        light = {"device": "led", "channel": "power_mw", "output": None, "safe": 0}
+        config = make_config(
+            tmp_path,
+            bench={
+                "micromanager": {"virtual": "pupil_microscope"},
+                "visa": {
+                    "led": {"declaration": "bare.yaml", "address": server.address},
+                    "laser": {"declaration": "bare.yaml", "address": other.address},
+                },
+                "roles": {
+                    "light": light,
+                    "second": {**light, "device": "laser", "level": 1, "limits": [0, 900]},
+                },
+            },
+        )
+        bare = load_declaration(tmp_path / "bare.yaml")
+        with VisaInstrument.open(bare, server.address, name="led") as led:
+            led.set("power_mw", 7.0)  # as the last process left it
+        with ExitStack() as undo:
+            instruments = open_instruments(config, None, undo)
+            with pytest.raises(ConnectError, match="second"):
+                open_lights(config, instruments)
+        with VisaInstrument.open(bare, server.address, name="led") as led:
+            assert led.read("power_mw") == 0.0
