@@ -131,7 +131,7 @@ class Bench:
         }
         """Cameras by role that are exposed with the scored one, and not scored."""
         emitters: dict[str, EmitterRole] = {}
-        for name in lights_first(self.roles):
+        for name in lights_first(config.bench):
             role = self.roles[name]
             if isinstance(role, EmitterRole):
                 emitters[name] = role
@@ -439,7 +439,7 @@ class Bench:
         with signals_wait():
             return make_all_safe([
                 (role, self.devices[role])
-                for role in lights_first(self.roles)
+                for role in lights_first(self.config.bench)
                 if not (self._keeps_design and isinstance(self.roles[role], SlmRole))
             ])
 

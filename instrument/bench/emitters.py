@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from drivers import Device
 from instrument.bench.opening import all_or_every_failure
 from instrument.bench.safety import UnsafeBench, make_all_safe
-from instrument.config import Config, EmitterRole, Role, ShutterRole
+from instrument.config import BenchConfig, Config, EmitterRole, ShutterRole
 
 if TYPE_CHECKING:
     from drivers.micromanager import MicroManager
@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def lights_first(roles: Mapping[str, Role]) -> list[str]:
-    """Names of roles in the order in which they are made safe: lights, shutters, all others."""
+def lights_first(bench: BenchConfig) -> list[str]:
+    """Names of roles in the order in which they are made safe: lights, shutters, all others.
+
+    A light of a core that exposes, or hangs, keeps whoever switches it off waiting, and so comes
+    after the lights that have a line of their own.
+    """
     kinds = get_args(EmitterRole)
 
-    def rank(name: str) -> int:
-        fitting = (n for n, kind in enumerate(kinds) if isinstance(roles[name], kind))
-        return next(fitting, len(kinds))
+    def rank(name: str) -> tuple[int, bool]:
+        role = bench.roles[name]
+        fitting = (n for n, kind in enumerate(kinds) if isinstance(role, kind))
+        return next(fitting, len(kinds)), bench.block_of(role) == "micromanager"
 
-    return sorted(roles, key=rank)
+    return sorted(bench.roles, key=rank)
 
 
 def open_emitters(config: Config, manager: MicroManager) -> dict[str, Device]:
@@ -47,7 +52,7 @@ def open_emitters(config: Config, manager: MicroManager) -> dict[str, Device]:
     """
     roles = config.bench.roles
     wanted: dict[str, EmitterRole] = {}
-    for name in lights_first(roles):
+    for name in lights_first(config.bench):
         role = roles[name]
         if isinstance(role, EmitterRole) and config.bench.block_of(role) == "micromanager":
             wanted[name] = role

@@ -225,9 +225,9 @@ def _darken(light: GuardedLight) -> bool:
     while True:
         try:
             light.make_safe()
-        except DeviceError as error:
+        except Exception as error:  # noqa: BLE001 - the other lights must be tried
             if time.monotonic() >= deadline_s:
-                _log.critical("%s: LIGHT MAY STILL BE ON, switch it off: %s", light.name, error)
+                _log.critical("%s: LIGHT MAY STILL BE ON, switch it off: %r", light.name, error)
                 return False
             time.sleep(_TRY_AGAIN_S)  # until the other process's line is free
         else:

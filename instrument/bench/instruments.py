@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from drivers import Device
 from drivers.visa import VisaInstrument, VisaLight, load_declaration
+from instrument.bench.emitters import make_dark
 from instrument.bench.guardian import GuardedLight, Guardian
 from instrument.bench.lighting import Lighting
 from instrument.bench.opening import all_or_every_failure
-from instrument.bench.safety import UnsafeBench, make_all_safe
 from instrument.bench.visa_settings import setters
 from instrument.config import Config, LightRole, VisaConfig
 
@@ -69,13 +69,18 @@ def open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[
             safe=role.safe,
         )
 
-    lights: dict[str, Device] = all_or_every_failure({
-        f"bench.roles.{name}": lambda r=role, c=channel: open_one(r, c)
-        for name, role, channel in _visa_lights(config)
-    })
-    unsafe = make_all_safe(list(lights.items()))
-    if unsafe:
-        raise UnsafeBench(unsafe)
+    lights: dict[str, Device] = {}
+
+    def keep(name: str, role: LightRole, channel: str) -> None:
+        lights[name] = open_one(role, channel)
+
+    try:
+        all_or_every_failure({
+            f"bench.roles.{name}": lambda n=name, r=role, c=channel: keep(n, r, c)
+            for name, role, channel in _visa_lights(config)
+        })
+    finally:  # also where another does not fit its role
+        make_dark(lights)
     return lights
 
 

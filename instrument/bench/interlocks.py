@@ -109,11 +109,12 @@ class Interlock:
     def check(self) -> float:
         """Read, and return what was read; raise `InterlockTripped` if the bounds do not hold."""
         try:
-            value = self.meter.read()
-        except DeviceError as error:
+            value = float(self.meter.read())
+        except Exception as error:  # a third party's meter raises what it likes
             self.is_open = True
+            said = str(error) if isinstance(error, DeviceError) else repr(error)
             raise InterlockTripped(
-                f"interlock {self.name} could not be read and so counts as open: {error}", self
+                f"interlock {self.name} could not be read and so counts as open: {said}", self
             ) from error
         margin = self.hysteresis if self.is_open else 0.0
         broken = self._broken(value, margin)

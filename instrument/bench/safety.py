@@ -57,10 +57,18 @@ def make_all_safe(devices: Sequence[tuple[str, Device]]) -> tuple[Unsafe, ...]:
         try:
             device.make_safe()
         except Exception as error:  # noqa: BLE001 - the other devices must be tried
-            unsafe.append(Unsafe(role, device.name, str(error)))
+            unsafe.append(Unsafe(role, _name_of(device), str(error) or repr(error)))
     for failure in unsafe:
         _log.critical("%s", failure)
     return tuple(unsafe)
+
+
+def _name_of(device: Device) -> str:
+    """Return a device's name, also where it can no longer say it: the others must be tried."""
+    try:
+        return device.name
+    except Exception as error:  # noqa: BLE001 - a third party's may ask the hardware for it
+        return f"its name cannot be read: {error!r}"
 
 
 @contextmanager

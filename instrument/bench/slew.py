@@ -35,6 +35,14 @@ def slew_of(role: Role) -> Slew | None:
     return None
 
 
+def largest_step(role: Role) -> float:
+    """Return how far a role may go in one step, in its unit; infinite without a slew limit."""
+    slew = slew_of(role)
+    if slew is None:
+        return math.inf
+    return slew.most if slew.per == "move" else slew.most * RAMP_INTERVAL_S
+
+
 def waypoints(
     name: str, role: Role, here: Any, target: Any, *, unit: str, is_whole: bool = False
 ) -> list[Any]:
@@ -60,8 +68,7 @@ def waypoints(
     if slew is None:
         return [target]
     distance = math.dist(here, target) if isinstance(target, tuple) else abs(target - here)
-    largest = slew.most if slew.per == "move" else slew.most * RAMP_INTERVAL_S
-    steps = math.ceil(distance / largest * (1 - 1e-9))
+    steps = math.ceil(distance / largest_step(role) * (1 - 1e-9))
     if steps <= 1:
         return [target]
     if slew.beyond == "refuse":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from instrument.config._bench import ListedMicroManager
 from instrument.config._modulator import SlmRole
 from instrument.config._roles import (
     CameraRole,
@@ -59,8 +60,16 @@ def problems_of_blocks(config: Config) -> Iterator[str]:
 def _names_used_twice(config: Config) -> Iterator[str]:
     bench = config.bench
     first_in: dict[str, str] = {}
-    for block in ("visa", "drivers", "displays", "slmsuite"):
-        for name in getattr(bench, block):
+    listed = bench.micromanager if isinstance(bench.micromanager, ListedMicroManager) else None
+    names: dict[str, Iterable[str]] = {
+        "micromanager.devices": listed.devices if listed else (),
+        "visa": bench.visa,
+        "drivers": bench.drivers,
+        "displays": bench.displays,
+        "slmsuite": bench.slmsuite,
+    }
+    for block, of_block in names.items():
+        for name in of_block:
             earlier = first_in.setdefault(name, block)
             if earlier != block:
                 yield f"`bench.{block}.{name}` is also in bench.{earlier}; rename one of them"
@@ -71,6 +80,11 @@ def _of_light(key: str, role: LightRole, block: str) -> Iterator[str]:
         yield (
             f"`{key}`: say what sets its level: `channel` of a VISA instrument, or `property` of a "
             "Micro-Manager device"
+        )
+    elif block in {"displays", "slmsuite"}:
+        yield (
+            f"`{key}.device` = {role.device!r} is in bench.{block}, which has no lights; name a "
+            "VISA instrument, a device of Micro-Manager or one of bench.drivers"
         )
     elif block == "drivers":
         for part in ("channel", "output", "safe"):

@@ -68,6 +68,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_roles(config),
         *_one_role_a_device(config),
         *_visa(config),
+        *_one_name_an_address(config),
         *interlock_problems(config),
         *problems_of_blocks(config),
         *problems_beside_core(config),
@@ -153,6 +154,21 @@ def _visa(config: Config) -> Iterator[str]:
                     f"`bench.visa.{name}.address` = 'virtual' needs a virtual bench; "
                     "give the instrument's VISA resource name (`infoloop devices` lists them)"
                 )
+
+
+def _one_name_an_address(config: Config) -> Iterator[str]:
+    """Two names of one instrument could have a role each, and the limits of one forbid nothing."""
+    first_at: dict[tuple[str, str], str] = {}
+    for name, instrument in config.bench.visa.items():
+        if instrument.address == "virtual":
+            continue
+        where = (instrument.backend, instrument.address.strip().upper())
+        earlier = first_at.setdefault(where, name)
+        if earlier != name:
+            yield (
+                f"`bench.visa.{name}.address` = {instrument.address!r} is already that of "
+                f"{earlier!r}; one name an instrument, whose channels may have a role each"
+            )
 
 
 def _objects(config: Config) -> Iterator[str]:

@@ -68,7 +68,7 @@ def _remedy(name: str, part: str, role: Role, block: str) -> str:
             return f"a light is no condition for itself; use `channel: {role.device}.NAME`"
         case LightRole() if not part or block != "micromanager":
             return "a light is no condition for itself; read a meter, or a property of a device"
-        case XYStageRole() if not part:
+        case XYStageRole() if part not in AXES:
             return f"say which axis, {name}.x or {name}.y"
         case CameraRole() | SlmRole() if not part:
             return f"a {role.kind} is at no position; name a property, {name}.PROPERTY"

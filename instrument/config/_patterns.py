@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from instrument.config._section import Finite, Positive, Range, Section
+from instrument.config._section import Finite, Positive, Range, Section, no_yes_or_no
 
 FULL_SCALE = 255
 MEAN_GREY = FULL_SCALE / 2
-Grey = Annotated[int, Field(ge=0, le=FULL_SCALE)]
+Grey = Annotated[int, Field(ge=0, le=FULL_SCALE), BeforeValidator(no_yes_or_no)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Cycles = Annotated[int, Field(ge=0, le=32)]
 Pixel = Annotated[int, Field(ge=0)]

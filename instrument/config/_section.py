@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 
 
 class Section(BaseModel):
@@ -13,21 +13,24 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _ordered(pair: object) -> object:
-    if (
-        isinstance(pair, (list, tuple))
-        and len(pair) == 2
-        and all(isinstance(v, (int, float)) for v in pair)
-        and not pair[0] < pair[1]
-    ):
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if not pair[0] < pair[1]:
         raise ValueError("the first number must be below the second")
     return pair
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Range = Annotated[tuple[Finite, Finite], BeforeValidator(_ordered)]
+def no_yes_or_no(value: object) -> object:
+    """Refuse what YAML makes of `on`, `off`, `yes` and `no` where a number is wanted."""
+    if isinstance(value, bool):
+        raise ValueError("YAML reads this as yes or no, and a number is wanted; write the number")
+    return value
+
+
+_Number = Annotated[float, BeforeValidator(no_yes_or_no)]
+Finite = Annotated[_Number, Field(allow_inf_nan=False)]
+Positive = Annotated[_Number, Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[_Number, Field(ge=0, allow_inf_nan=False)]
+Range = Annotated[tuple[Finite, Finite], AfterValidator(_ordered)]
 
 
 def either(tags: dict[str, str], default: str) -> Discriminator:

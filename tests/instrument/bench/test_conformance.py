@@ -28,7 +28,7 @@ ROLES = {
 }
 
 
-def mock_bench(tmp_path, *, temperature_c=20.0):
+def mock_bench(tmp_path, *, temperature_c=20.0, roles=None):
     record = Record()
     devices = {
         "camera": MockCamera("Camera", record=record),
@@ -44,7 +44,7 @@ def mock_bench(tmp_path, *, temperature_c=20.0):
         name="led.temperature_c", meter=MockMeter("led.temperature_c", values=[temperature_c]),
         below=60, above=None, action="abort", longest_pause_s=1,
     )  # fmt: skip
-    config = make_config(tmp_path, bench={"roles": ROLES})
+    config = make_config(tmp_path, bench={"roles": {**ROLES, **(roles or {})}})
     bench = Bench(config, devices, interlocks=[interlock])
     record.calls.clear()
     return bench, record

@@ -142,7 +142,7 @@ def test_it_opens_after_lights_are_dark_and_closes_after_everything_else(
 
         monkeypatch.setattr(owner, method, noted)
 
-    note(instruments, "make_all_safe", "lights dark")
+    note(instruments, "make_dark", "lights dark")
     note(MicroManager, "close", "core closed")
     note(VisaInstrument, "close", "instrument closed")
     display = mocker.patch("drivers.display.DisplaySLM", autospec=True)

@@ -20,7 +20,7 @@ from instrument.faces.check import interlock_table, limits_table
 from tests.instrument.bench.test_emitters import SYSTEM
 from tests.instrument.fakes import merged
 
-LIGHTS = ["laser", "lamp", "led", "shutter"]
+LIGHTS = ["laser", "led", "lamp", "shutter"]
 FILE = """
 bench:
   micromanager: {config: bench.cfg}
