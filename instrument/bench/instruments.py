@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from drivers.visa import VisaInstrument, VisaLight, load_declaration
 from instrument.bench.emitters import make_dark
 from instrument.bench.guardian import GuardedLight, Guardian
 from instrument.bench.lighting import Lighting
-from instrument.bench.opening import all_or_every_failure
+from instrument.bench.opening import ConnectError, all_or_every_failure
 from instrument.bench.visa_settings import setters
 from instrument.config import Config, LightRole, VisaConfig
 
@@ -31,8 +31,11 @@ def open_instruments(
     Raises
     ------
     ConnectError
-        One line an instrument that could not be opened.
+        One line an instrument that could not be opened. The lights of the others are dark.
+    UnsafeBench
+        One of those could not be switched off.
     """
+    opened: dict[str, VisaInstrument] = {}
 
     def open_one(name: str, visa: VisaConfig) -> VisaInstrument:
         address = visa.address
@@ -41,16 +44,22 @@ def open_instruments(
         declaration = load_declaration(Path(visa.declaration))
         instrument = VisaInstrument.open(declaration, address, name=name, backend=visa.backend)
         undo.callback(instrument.close)
+        opened[name] = instrument
         return instrument
 
-    return all_or_every_failure({
-        f"bench.visa.{name}": lambda n=name, v=v: open_one(n, v)
-        for name, v in config.bench.visa.items()
-    })
+    try:
+        return all_or_every_failure({
+            f"bench.visa.{name}": lambda n=name, v=v: open_one(n, v)
+            for name, v in config.bench.visa.items()
+        })
+    except ConnectError:
+        with suppress(ConnectError):  # closing alone goes by the declaration, not by the role
+            open_lights(config, opened)
+        raise
 
 
 def open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[str, Device]:
-    """Return the instruments' lights by role, dark.
+    """Return the lights of these instruments by role, dark.
 
     Raises
     ------
@@ -78,6 +87,7 @@ def open_lights(config: Config, instruments: dict[str, VisaInstrument]) -> dict[
         all_or_every_failure({
             f"bench.roles.{name}": lambda n=name, r=role, c=channel: keep(n, r, c)
             for name, role, channel in _visa_lights(config)
+            if role.device in instruments
         })
     finally:  # also where another does not fit its role
         make_dark(lights)

@@ -8,7 +8,7 @@ import pytest
 
 from drivers import DeviceError
 from drivers.conformance import Scope
-from drivers.testing import FaultServer
+from drivers.testing import Fault, FaultServer
 from drivers.visa import VisaInstrument, load_declaration
 from instrument.bench import guardian
 from instrument.bench.conformance import check_bench
@@ -163,5 +163,31 @@ def test_a_light_goes_dark_where_another_does_not_fit_its_role(tmp_path):
             instruments = open_instruments(config, None, undo)
             with pytest.raises(ConnectError, match="second"):
                 open_lights(config, instruments)
+        with VisaInstrument.open(bare, server.address, name="led") as led:
+            assert led.read("power_mw") == 0.0
+
+
+def test_a_light_goes_dark_where_another_instrument_is_not_there(tmp_path):
+    """Its declaration knows no dark level, so that closing the instrument would leave it lit."""
+    (tmp_path / "bare.yaml").write_text(BARE)
+    with FaultServer() as server, FaultServer() as other:
+        other.inject(Fault.NO_REPLY, on=".", times=None)
+        light = {"device": "led", "channel": "power_mw", "output": None, "safe": 0}
+        config = make_config(
+            tmp_path,
+            bench={
+                "micromanager": {"virtual": "pupil_microscope"},
+                "visa": {
+                    "led": {"declaration": "bare.yaml", "address": server.address},
+                    "laser": {"declaration": "bare.yaml", "address": other.address},
+                },
+                "roles": {"light": {**light, "level": 5, "limits": [0, 20]}},
+            },
+        )
+        bare = load_declaration(tmp_path / "bare.yaml")
+        with VisaInstrument.open(bare, server.address, name="led") as led:
+            led.set("power_mw", 7.0)  # as the last process left it
+        with ExitStack() as undo, pytest.raises(ConnectError, match="laser"):
+            open_instruments(config, None, undo)
         with VisaInstrument.open(bare, server.address, name="led") as led:
             assert led.read("power_mw") == 0.0
