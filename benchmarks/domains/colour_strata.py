@@ -26,7 +26,7 @@ from estimation.ideal.design import expected_electrons
 
 
 def bits_of(twin: Colour, law: LinearStrata, objects: np.ndarray, noise: SensorNoise) -> float:
-    """Return bits per measurement: the bound on H(Y), less the noise's entropy at the true mean."""
+    """Return bits per measurement: H(Y) by the directions kept, less the noise's entropy."""
     size = (twin.side, twin.side)
     nats = float(law.entropy_nats(twin, None, noise, patch=size, key=None))
     known = float(np.asarray(noise.entropy_at(expected_electrons(twin, objects))).mean())

@@ -191,10 +191,6 @@ def _bracketed() -> Iterator[tuple[str, str, dict[str, Any], str, float]]:
         lit = "which pixels of the field are lit"
         proof = lit if kind.startswith("beads") else which
         yield f"lensless, {kind}", proof, table["designs"], "decoder_bits", 0.0
-    found = result("lensless_strata")["designs"].values()
-    by_contrast = {str(k): {**row, "bits": row["bits_8"]} for k, row in enumerate(found)}
-    domain = "lensless, photographs by contrast"
-    yield domain, "which of 1000 objects", by_contrast, "identification_bits", 0.0
     sparse = result("lensless_sparse")["designs"]
     yield "lensless, beads 0.02", "which pixels of the field are lit", sparse, "decoder_bits", 0.0
     for entry in recorded(*SCENES):
