@@ -6,7 +6,7 @@ loop changes the state, and a command never waits.
 
 Commands may come from a signal handler, which may interrupt the loop at any instruction, also
 inside this module. So there is no lock here: a wish is one assignment, and the loop is woken
-through `queue.SimpleQueue`, whose `put` is reentrant by its documentation; `threading.Event` is not.
+through `queue.SimpleQueue`, whose `put` is reentrant by its documentation (`Event.set` is not).
 """
 
 from __future__ import annotations
