@@ -77,9 +77,8 @@ class Recovery:
         Raises
         ------
         DeviceError
-            The last fault, when no more attempts are left or none is allowed. Its bench is closed.
-        UnsafeBench
-            Something could not be made safe.
+            The last fault, when no more attempts are left or none is allowed. Its bench is closed,
+            and `Bench.close` says again what could not be made safe.
         """
         while True:
             try:
@@ -96,8 +95,8 @@ class Recovery:
         for failure in unsafe:
             self._journal("fault", str(failure))
         if any(failure.role not in bench.lights() for failure in unsafe):
-            raise UnsafeBench(unsafe) from fault
-        problem: DeviceError = UnsafeBench(unsafe) if unsafe else fault
+            raise fault
+        problem: DeviceError = fault
         while self._may_try_again():
             seconds = self._wait_s()
             self._attempts += 1
@@ -111,7 +110,7 @@ class Recovery:
                 successor = self._connect()
             except (ConnectError, UnsafeBench) as error:
                 self._journal("fault", f"cannot connect again: {error}")
-                problem = problem if unsafe else error  # what may be lit is the louder news
+                problem = error
                 continue
             self._journal("recovery", "the bench is connected again")
             return successor
