@@ -8,7 +8,7 @@ signal or a fault nobody knows what a device was doing, and the safe state is al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -34,22 +34,35 @@ class LeftAt:
         Whether repeats have confirmed the `best` design.
     why
         One sentence.
+    at
+        UTC, ISO 8601.
     """
 
     what: Literal["best", "start", "safe"]
     why: str
     design: Design | None = None
     is_confirmed: bool | None = None
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+    def __str__(self) -> str:
+        """Words after 'the bench is left'."""
+        match self.what:
+            case "best":
+                return "at its best design" + ("" if self.is_confirmed else ", not confirmed")
+            case "start":
+                return "at its start design"
+            case "safe":
+                return f"safe, with no design on it: {self.why}"
 
     def record(self, unsafe: Sequence[Unsafe] = ()) -> dict[str, Any]:
-        """Return plain data for the ledger, with the time and what could not be made safe."""
+        """Return plain data for the ledger, with what could not be made safe."""
         return {
             "what": self.what,
             "design": None if self.design is None else self.design.to_json(),
             "is_confirmed": self.is_confirmed,
             "why": self.why,
             "unsafe": [str(device) for device in unsafe],
-            "at": datetime.now(UTC).isoformat(),
+            "at": self.at,
         }
 
 
