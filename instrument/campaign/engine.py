@@ -114,6 +114,7 @@ class Campaign:
         number = 0
         while True:
             self._pauses().again(self._control.checkpoint)
+            self._record_dropped()
             started_s = time.perf_counter()
             proposal = self._plan.ask()
             if proposal is None:
@@ -189,6 +190,10 @@ class Campaign:
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+
+    def _record_dropped(self) -> None:
+        for dropped in self._bus.take_dropped():
+            self._ledger.log("observer", dropped.text, observer=dropped.observer)
 
     def _pauses(self) -> Pauses:
         return Pauses(self._bench, self._bus, control=self._control)

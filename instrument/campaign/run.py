@@ -6,6 +6,7 @@ it ended, and what could not be made safe is in the result.
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +40,7 @@ from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scipy", "jax", "pymmcore", "pymmcore-plus", "pyvisa", "pyvisa-py", "optuna")
 
 
@@ -160,7 +162,7 @@ def execute(
         `control` belongs to a campaign that has begun.
     """
     watch = Stopwatch()
-    control.on_change = _teller(bus)
+    control.on_change = _teller(bus, ledger)
     control.enter(State.CONNECTING)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
@@ -214,9 +216,14 @@ def execute(
     )
 
 
-def _teller(bus: EventBus) -> OnChange:
+def _teller(bus: EventBus, ledger: Ledger) -> OnChange:
+    """Return what tells observers of a change of state first, and then the journal."""
+
     def tell(before: State, now: State, why: str | None) -> None:
         bus.emit(StateChanged(before=before, now=now, why=why))
+        ledger.log("state", why or str(now), before=str(before), now=str(now))
+        for dropped in bus.take_dropped():
+            ledger.log("observer", dropped.text, observer=dropped.observer)
 
     return tell
 
@@ -224,14 +231,16 @@ def _teller(bus: EventBus) -> OnChange:
 def _record_end(
     ledger: Ledger, control: Control, error: BaseException, *, unsafe: Sequence[Unsafe] = ()
 ) -> None:
+    """Record an end by an error, which is raised after this and counts more than the record."""
     is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
     status = State.ABORTED if is_asked else State.FAILED
     try:
         ledger.set_meta("status", str(status))
         ledger.set_meta("why", str(error))
         ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
-    finally:
         control.enter(status, str(error))
+    except LedgerError:
+        _log.exception("the end of the run is not in its record")
 
 
 @dataclass
