@@ -1,0 +1,168 @@
+"""The run as the report reads it: its trials, its journal, its sessions, and when what was.
+
+The only module of the report that asks the ledger for anything but frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from instrument.campaign.ledger import Ledger, TrialRow
+
+REFERENCE = "reference"
+"""Phase of the trials that only watch the bench: of one design, captured again and again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal: what happened besides trials.
+
+    Parameters
+    ----------
+    at
+        Moment, UTC.
+    kind
+        `state`, `fault`, `recovery`, `pause`, ...
+    text
+        What people were told.
+    data
+        Details, as plain data.
+    """
+
+    at: datetime
+    kind: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One process that had the bench.
+
+    Parameters
+    ----------
+    began, ended
+        UTC; `ended` is the last sign of life where nobody wrote the end down.
+    status
+        How it ended; None where it was killed, or still runs.
+    """
+
+    began: datetime
+    ended: datetime
+    status: str | None
+    host: str | None = None
+    versions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def seconds(self) -> float:
+        """Length of the session."""
+        return (self.ended - self.began).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything of a run but its frames.
+
+    Parameters
+    ----------
+    meta
+        What the ledger says of the run as a whole.
+    trials
+        In the order of their number.
+    journal, sessions
+        In the order of time; at least one session if there is a trial.
+    """
+
+    run_dir: Path
+    meta: Mapping[str, Any]
+    trials: Sequence[TrialRow]
+    journal: Sequence[Entry]
+    sessions: Sequence[Session]
+
+    @property
+    def start(self) -> datetime:
+        """Moment from which all times of the page count."""
+        moments = [session.began for session in self.sessions] + [
+            moment for moment in (asked(row) for row in self.trials[:1]) if moment is not None
+        ]
+        created = moment_of(self.meta.get("created_at"))
+        return min(moments, default=created or datetime.fromtimestamp(0, UTC))
+
+    def seconds(self, moment: datetime) -> float:
+        """Return how long after the start a moment was."""
+        return (moment - self.start).total_seconds()
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Resolved config of the run; empty for a record that has none."""
+        return self.meta.get("config", {})
+
+
+def read_record(ledger: Ledger) -> RunRecord:
+    """Read all that the report shows of a ledger, but for frames."""
+    meta, trials = ledger.meta(), ledger.trials()
+    journal: list[Entry] = []
+    return RunRecord(
+        run_dir=ledger.run_dir.resolve(),
+        meta=meta,
+        trials=trials,
+        journal=journal,
+        sessions=_sessions(ledger, trials),
+    )
+
+
+# ---- when
+
+
+def moment_of(text: object) -> datetime | None:
+    """Return an ISO 8601 moment, UTC unless it says otherwise; None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def asked(row: TrialRow) -> datetime | None:
+    """Return when the design of a trial was decided."""
+    return moment_of(row.asked_at)
+
+
+def captured(row: TrialRow) -> tuple[datetime, datetime] | None:
+    """Return when the capture of a trial began and ended, if it is recorded."""
+    ends = [moment_of(text) for text in row.record.get("captured_at", ())]
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return None
+    return ends[0], ends[1]
+
+
+def middle(row: TrialRow) -> datetime | None:
+    """Return the middle of a trial's capture, or when it was asked for."""
+    span = captured(row)
+    return asked(row) if span is None else span[0] + (span[1] - span[0]) / 2
+
+
+def ended(row: TrialRow) -> datetime | None:
+    """Return the last moment that a trial is known to have lasted to."""
+    begun, span = asked(row), captured(row)
+    moments = [] if span is None else [span[1]]
+    if begun is not None:
+        moments.append(begun + timedelta(seconds=row.seconds or 0.0))
+    return max(moments, default=None)
+
+
+# ---- who had the bench
+
+
+def _sessions(ledger: Ledger, trials: Sequence[TrialRow]) -> list[Session]:
+    """Return the recorded sessions, or the whole run as one where none is recorded."""
+    moments = [moment for row in trials for moment in (asked(row), ended(row)) if moment]
+    if not moments:
+        return []
+    return [Session(began=min(moments), ended=max(moments), status=ledger.meta().get("status"))]
