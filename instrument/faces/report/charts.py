@@ -102,9 +102,8 @@ def clock_axis(axes: Axes, record: RunRecord) -> None:
     above.spines["top"].set_visible(False)
 
 
-def few(values: Sequence[float], most: int = MOST_MARKS) -> NDArray[np.intp]:
-    """Return places of at most `most` entries, evenly spaced, the first and the last among them."""
-    n = len(values)
+def few(n: int, most: int = MOST_MARKS) -> NDArray[np.intp]:
+    """Return places of at most `most` of `n` entries, evenly spaced, the first and last kept."""
     return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
 
 

@@ -79,7 +79,7 @@ def dose_of(record: RunRecord) -> Dose | None:
 def dose_svg(record: RunRecord, dose: Dose) -> Markup:
     """Draw the dose over time, and the limit."""
     divisor, _ = time_unit(record)
-    shown = few(dose.seconds, _MOST_STEPS)
+    shown = few(len(dose.seconds), _MOST_STEPS)
     with drawing("dose"):
         figure = Figure((WIDTH_IN, 2.3), layout="constrained")
         axes = figure.add_subplot()

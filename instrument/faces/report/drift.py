@@ -257,7 +257,7 @@ def _number(value: object) -> float | None:
 
 def _draw(axes: Axes, series: Series, divisor: float) -> None:
     places = series.seconds / divisor
-    shown = few(places)
+    shown = few(len(places))
     if len(shown) < len(places):
         middle_of, low, high = envelope(places, series.values)
         axes.fill_between(middle_of, low, high, color=series.colour, alpha=0.2, linewidth=0)

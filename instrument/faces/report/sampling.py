@@ -114,7 +114,7 @@ def sampling_of(record: RunRecord) -> Sampling | None:
 
 def sampling_svg(sampling: Sampling) -> Markup:
     """Draw the objects of every trial, in the colour of why it ended there."""
-    shown = [sampling.decided[place] for place in few(sampling.decided, _MOST_BARS)]
+    shown = [sampling.decided[place] for place in few(len(sampling.decided), _MOST_BARS)]
     with drawing("sampling"):
         figure = Figure((WIDTH_IN, 2.2), layout="constrained")
         axes = figure.add_subplot()
@@ -122,7 +122,7 @@ def sampling_svg(sampling: Sampling) -> Markup:
             chosen = [entry for entry in shown if entry.why == why]
             axes.vlines(
                 [entry.trial for entry in chosen], 0, [entry.objects for entry in chosen],
-                color=_COLOURS.get(why, SEARCH), label=WHY.get(why, why),
+                color=_COLOURS.get(why, SEARCH), label=WHY.get(why) or why,
                 linewidth=float(np.clip(450 / len(shown), 0.4, 6)),
             )  # fmt: skip
         axes.axhline(

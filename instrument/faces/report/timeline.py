@@ -150,7 +150,7 @@ def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow], place: Place) 
     if len(rows) > MOST_MARKS:
         middle_of, low, high = envelope(places, bits)
         axes.fill_between(middle_of, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
-    shown = few(bits)
+    shown = few(len(bits))
     axes.errorbar(
         places[shown], bits[shown], errors[shown], color=colour, fmt=marker,
         markersize=3.5 if len(shown) <= _CAPS_UP_TO else 2.2, elinewidth=1,
@@ -160,7 +160,7 @@ def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow], place: Place) 
 
 def _draw_failed(axes: Axes, places: Sequence[float]) -> None:
     if places:
-        shown = np.array(places)[few(places)]
+        shown = np.array(places)[few(len(places))]
         axes.plot(
             shown, np.zeros(len(shown)), "x", color=FAILED, markersize=7, markeredgewidth=2,
             transform=axes.get_xaxis_transform(), clip_on=False, label="failed", zorder=5,

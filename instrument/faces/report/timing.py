@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def shares(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
 # ---- parts
 
 
-def _is_within(row: TrialRow, session: Session, after: object) -> bool:
+def _is_within(row: TrialRow, session: Session, after: datetime | None) -> bool:
     moment = asked(row)
     is_before = after is None or moment is None or moment < after
     return moment is not None and moment >= session.began and is_before
