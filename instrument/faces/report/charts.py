@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from instrument.faces.page_style import FAINT, LINE, SHADE
-from instrument.faces.report.record import RunRecord, asked, captured, ended, moment_of
+from instrument.faces.report.record import RunRecord, captured, ended, moment_of
 
 MOST_MARKS = 400
 """Marks of one kind in a plot; more are one blot and megabytes of markup."""
@@ -42,9 +42,7 @@ def restarts(record: RunRecord) -> list[int]:
     """Return the first trial of every session but the first."""
     numbers: list[int] = []
     for session in record.sessions[1:]:
-        first = next(
-            (r.number for r in record.trials if (asked(r) or record.start) >= session.began), None
-        )
+        first = next((r.number for r in record.trials if r.session == session.number), None)
         if first is not None and first not in numbers:
             numbers.append(first)
     return numbers

@@ -42,7 +42,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
         If there is no readable ledger, or the file cannot be written.
     """
     file = run_dir / REPORT_FILE if output is None else output
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         template = environment(Path(__file__).parent).get_template("report.html.j2")
         page = template.render(_content(ledger))
     _write(file, page)

@@ -5,13 +5,14 @@ The only module of the report that asks the ledger for anything but frames.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from instrument.campaign.ledger import Ledger, TrialRow
+from instrument.campaign.ledger import JournalRow, Ledger, SessionRow, TrialRow
 
 REFERENCE = "reference"
 """Phase of the trials that only watch the bench: of one design, captured again and again."""
@@ -31,31 +32,38 @@ class Entry:
         What people were told.
     data
         Details, as plain data.
+    session
+        In which it happened.
     """
 
     at: datetime
     kind: str
     text: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    session: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One process that had the bench.
+    """One process that wrote the run.
 
     Parameters
     ----------
+    number
+        As the ledger counts them; None for the whole of a run whose sessions are not recorded.
     began, ended
         UTC; `ended` is the last sign of life where nobody wrote the end down.
     status
-        How it ended; None where it was killed, or still runs.
+        `open`, `closed`, `killed` or what the run came to.
+    host
+        Where it ran.
     """
 
+    number: int | None
     began: datetime
     ended: datetime
-    status: str | None
+    status: str
     host: str | None = None
-    versions: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def seconds(self) -> float:
@@ -105,13 +113,13 @@ class RunRecord:
 def read_record(ledger: Ledger) -> RunRecord:
     """Read all that the report shows of a ledger, but for frames."""
     meta, trials = ledger.meta(), ledger.trials()
-    journal: list[Entry] = []
+    journal = [_entry(row) for row in ledger.journal()]
     return RunRecord(
         run_dir=ledger.run_dir.resolve(),
         meta=meta,
         trials=trials,
         journal=journal,
-        sessions=_sessions(ledger, trials),
+        sessions=_sessions(ledger.sessions(), trials, journal, status=meta.get("status")),
     )
 
 
@@ -157,12 +165,49 @@ def ended(row: TrialRow) -> datetime | None:
     return max(moments, default=None)
 
 
-# ---- who had the bench
+# ---- who wrote
 
 
-def _sessions(ledger: Ledger, trials: Sequence[TrialRow]) -> list[Session]:
-    """Return the recorded sessions, or the whole run as one where none is recorded."""
-    moments = [moment for row in trials for moment in (asked(row), ended(row)) if moment]
-    if not moments:
-        return []
-    return [Session(began=min(moments), ended=max(moments), status=ledger.meta().get("status"))]
+def _entry(row: JournalRow) -> Entry:
+    return Entry(
+        at=moment_of(row.at) or datetime.fromtimestamp(0, UTC),
+        kind=row.kind,
+        text=row.text,
+        data=row.data,
+        session=row.session,
+    )
+
+
+def _sessions(
+    rows: Sequence[SessionRow],
+    trials: Sequence[TrialRow],
+    journal: Sequence[Entry],
+    *,
+    status: str | None,
+) -> list[Session]:
+    """Return the sessions that did something; the whole run as one where none is recorded."""
+    signs: defaultdict[int | None, list[datetime]] = defaultdict(list)
+    for row in trials:
+        signs[row.session] += [moment for moment in (asked(row), ended(row)) if moment]
+    for entry in journal:
+        signs[entry.session].append(entry.at)
+    found: list[Session] = []
+    if moments := signs.pop(None, []):  # begun with schema 1, which kept no sessions
+        found.append(
+            Session(
+                number=None,
+                began=min(moments),
+                ended=max(moments),
+                status="unknown" if rows or status is None else status,
+            )
+        )
+    for row in rows:
+        began, closed = moment_of(row.opened_at), moment_of(row.closed_at)
+        if began is not None and (signs[row.number] or len(rows) == 1):
+            last = closed or max([began, *signs[row.number]])
+            found.append(
+                Session(
+                    number=row.number, began=began, ended=last, status=row.status, host=row.host
+                )
+            )
+    return found

@@ -74,10 +74,10 @@ def _hashes(record: RunRecord, text: str) -> list[tuple[str, str]]:
         (f"{entry['key']}, {entry['copy']}", entry["sha256"])
         for entry in record.meta.get("inputs", [])
     ]
-    batches = [[row.number, row.batch_sha256] for row in record.trials if row.batch_sha256]
-    if batches:
-        label = f"the hashes of the frames of {len(batches)} trials, as JSON"
-        found.append((label, _sha256(json.dumps(batches).encode())))
+    parts = [[part.file, part.sha256] for row in record.trials for part in row.parts]
+    if parts:
+        label = f"files and hashes of the frames, {len(parts)} pairs as JSON"
+        found.append((label, _sha256(json.dumps(parts).encode())))
     return found
 
 

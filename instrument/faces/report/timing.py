@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,7 @@ def duties(record: RunRecord) -> list[Duty]:
     """Return how each session used its time, in order."""
     found: list[Duty] = []
     for number, session in enumerate(record.sessions, 1):
-        after = record.sessions[number].began if number < len(record.sessions) else None
-        rows = [row for row in record.trials if _is_within(row, session, after)]
+        rows = [row for row in record.trials if row.session == session.number]
         found.append(_duty(session, number, rows))
     return found
 
@@ -127,12 +125,6 @@ def shares(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
 
 
 # ---- parts
-
-
-def _is_within(row: TrialRow, session: Session, after: datetime | None) -> bool:
-    moment = asked(row)
-    is_before = after is None or moment is None or moment < after
-    return moment is not None and moment >= session.began and is_before
 
 
 def _duty(session: Session, number: int, rows: Sequence[TrialRow]) -> Duty:
