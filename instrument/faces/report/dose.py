@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from instrument.faces.page_style import FAILED, FAINT, LINE, SEARCH, WIDTH_IN, drawing, svg
 from instrument.faces.report.charts import clock_axis, few, label_time, shade, time_unit
-from instrument.faces.report.record import RunRecord, captured
+from instrument.faces.report.record import RunRecord, end_of_capture
 
 _MOST_STEPS = 1000
 
@@ -27,25 +25,25 @@ class Dose:
     seconds
         (n,) end of each capture, since the start of the run.
     object_mj_cm2
-        (n,) of the object that took most, summed over the captures.
+        (n,) of the object that took most.
     sample_mj_cm2
-        (n,) of the whole sample; None where it is not recorded.
-    light_s
-        Time the light was on.
+        (n,) of all light of the run, as though it fell on one place.
     limit_mj_cm2
         Most that is allowed; None where no limit was set.
+    is_for_sample
+        Whether the limit is for the whole sample, and not for the object that took most.
     """
 
     seconds: NDArray[np.float64]
     object_mj_cm2: NDArray[np.float64]
-    sample_mj_cm2: NDArray[np.float64] | None
-    light_s: float
+    sample_mj_cm2: NDArray[np.float64]
     limit_mj_cm2: float | None
+    is_for_sample: bool
 
     @property
     def total_mj_cm2(self) -> float:
-        """Dose at the end, of the object that took most."""
-        return float(self.object_mj_cm2[-1])
+        """Dose at the end, of what the limit is for."""
+        return float((self.sample_mj_cm2 if self.is_for_sample else self.object_mj_cm2)[-1])
 
     @property
     def is_over(self) -> bool:
@@ -54,25 +52,27 @@ class Dose:
 
 
 def dose_of(record: RunRecord) -> Dose | None:
-    """Add up the dose of all captures, also of those that came to no score; None if unknown."""
-    doses: list[tuple[float, Mapping[str, Any]]] = []
+    """Return the dose as it was counted at every capture, scored or not; None if unknown."""
+    told: list[tuple[float, float, float]] = []
     for row in record.trials:
-        entry, span = row.record.get("dose"), captured(row)
-        if isinstance(entry, dict) and entry.get("mj_cm2") is not None and span is not None:
-            doses.append((record.seconds(span[1]), entry))
-    if not doses:
+        for part in (*row.parts, *row.set_aside):
+            entry, moment = part.record.get("dose"), end_of_capture(part.record)
+            if isinstance(entry, dict) and moment is not None:
+                run = (entry.get("run_object_mj_cm2"), entry.get("run_sample_mj_cm2"))
+                if run[0] is not None and run[1] is not None:
+                    told.append((record.seconds(moment), float(run[0]), float(run[1])))
+    if not told:
         return None
-    doses.sort(key=lambda dose: dose[0])
-    entries = [entry for _, entry in doses]
-    has_sample = all(entry.get("sample_mj_cm2") is not None for entry in entries)
+    seconds, of_object, of_sample = np.array(sorted(told)).T
+    safety = record.config.get("safety")
+    config = safety.get("dose") if isinstance(safety, dict) else None
+    limit = config.get("limit_mj_cm2") if isinstance(config, dict) else None
     return Dose(
-        seconds=np.array([seconds for seconds, _ in doses]),
-        object_mj_cm2=np.cumsum([float(entry["mj_cm2"]) for entry in entries]),
-        sample_mj_cm2=np.cumsum([float(entry["sample_mj_cm2"]) for entry in entries])
-        if has_sample
-        else None,
-        light_s=sum(float(entry.get("seconds") or 0.0) for entry in entries),
-        limit_mj_cm2=_limit(record),
+        seconds=seconds,
+        object_mj_cm2=of_object,
+        sample_mj_cm2=of_sample,
+        limit_mj_cm2=None if limit is None else float(limit),
+        is_for_sample=isinstance(config, dict) and config.get("per") == "sample",
     )
 
 
@@ -89,11 +89,9 @@ def dose_svg(record: RunRecord, dose: Dose) -> Markup:
             ("whole sample", dose.sample_mj_cm2, FAINT),
             ("object that took most", dose.object_mj_cm2, SEARCH),
         ):
-            if values is not None:
-                axes.step(
-                    places, [0.0, *values[shown]], where="post", color=colour, label=name,
-                    linewidth=1.6,
-                )  # fmt: skip
+            axes.step(
+                places, [0.0, *values[shown]], where="post", color=colour, label=name, linewidth=1.6
+            )
         if dose.limit_mj_cm2 is not None:
             axes.axhline(dose.limit_mj_cm2, color=FAILED, linestyle="--", label="limit")
         axes.set_ylabel("dose, mJ/cm\N{SUPERSCRIPT TWO}")
@@ -103,10 +101,3 @@ def dose_svg(record: RunRecord, dose: Dose) -> Markup:
         clock_axis(axes, record)
         figure.legend(loc="outside upper left", ncols=6, frameon=False)
         return svg(figure)
-
-
-def _limit(record: RunRecord) -> float | None:
-    """Return the limit on one object that the preflight worked with."""
-    preflight = record.meta.get("preflight")
-    limit = preflight.get("dose_limit_mj_cm2") if isinstance(preflight, dict) else None
-    return None if limit is None else float(limit)

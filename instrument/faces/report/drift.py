@@ -75,13 +75,12 @@ class Panel:
 
 def panels(record: RunRecord) -> list[Panel]:
     """Return what there is to show; a quantity that was told fewer than twice is left out."""
-    corrections = _corrections(record)
     candidates = [
         Panel(label="reference,\nbits per pixel", series=_reference(record)),
-        Panel(label="correction,\nbits", series=_correction_bits(corrections)),
+        Panel(label="correction,\nbits", series=_correction_bits(_corrections(record))),
         *(
             Panel(label=f"{name},\ncompensated by", series=series)
-            for name, series in _offsets(corrections).items()
+            for name, series in _offsets(record).items()
         ),
         Panel(label="mean counts,\nADU", series=_by_phase(record, "mean_adu")),
         Panel(label="black level,\nADU", series=_by_phase(record, "black_level_adu")),
@@ -212,19 +211,19 @@ def _correction_bits(corrections: Sequence[Mapping[str, Any]]) -> tuple[Series, 
     return (_held(told, name="correction", colour=REFERENCE),)
 
 
-def _offsets(corrections: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Series, ...]]:
+def _offsets(record: RunRecord) -> dict[str, tuple[Series, ...]]:
     """Return by how much parameters were shifted, by name: one series a component that moved."""
     told: dict[str, dict[int, list[tuple[float, float]]]] = {}
-    for entry in corrections:
-        offsets = entry.get("offsets")
-        for name, values in offsets.items() if isinstance(offsets, dict) else ():
+    for row in record.trials:
+        offsets, moment = row.plan.get("offsets"), middle(row)
+        if moment is None or not isinstance(offsets, dict):
+            continue
+        for name, values in offsets.items():
             listed = values if isinstance(values, list) else [values]
             for component, value in enumerate(listed):
                 if (number := _number(value)) is not None:
-                    told.setdefault(name, {}).setdefault(component, []).append((
-                        float(entry["at_s"]),
-                        number,
-                    ))
+                    points = told.setdefault(name, {}).setdefault(component, [])
+                    points.append((record.seconds(moment), number))
     return {
         name: tuple(
             _held(points, name=f"{name} {component}", colour=colour)

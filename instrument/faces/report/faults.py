@@ -78,6 +78,13 @@ def kinds_of_faults(found: Sequence[Fault]) -> list[KindOfFault]:
     return sorted(kinds, key=lambda kind: kind.at, reverse=True)
 
 
+def captured_again(record: RunRecord) -> list[tuple[int, str]]:
+    """Return trials whose first frames were set aside and captured again, and why."""
+    return [
+        (row.number, row.set_aside[-1].set_aside or "") for row in record.trials if row.set_aside
+    ]
+
+
 def journal_lines(record: RunRecord) -> tuple[list[Entry], int]:
     """Return the newest lines of the journal, newest first, and how many older ones there are."""
     newest = list(record.journal)[::-1]

@@ -144,10 +144,13 @@ def asked(row: TrialRow) -> datetime | None:
 
 def captured(row: TrialRow) -> tuple[datetime, datetime] | None:
     """Return when the capture of a trial began and ended, if it is recorded."""
-    ends = [moment_of(text) for text in row.record.get("captured_at", ())]
-    if len(ends) != 2 or ends[0] is None or ends[1] is None:
-        return None
-    return ends[0], ends[1]
+    return _span(row.record)
+
+
+def end_of_capture(record: Mapping[str, Any]) -> datetime | None:
+    """Return when the capture of a part of a trial ended, by its own record."""
+    span = _span(record)
+    return None if span is None else span[1]
 
 
 def middle(row: TrialRow) -> datetime | None:
@@ -163,6 +166,13 @@ def ended(row: TrialRow) -> datetime | None:
     if begun is not None:
         moments.append(begun + timedelta(seconds=row.seconds or 0.0))
     return max(moments, default=None)
+
+
+def _span(record: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    ends = [moment_of(text) for text in record.get("captured_at", ())]
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return None
+    return ends[0], ends[1]
 
 
 # ---- who wrote
