@@ -186,7 +186,8 @@ def joined_records(parts: Sequence[BatchPart]) -> Record:
 
     Lists are joined, `objects` summed, mean counts and shares of saturated and zero ones weighted
     by objects; `captured_at` goes from the first start to the last end, `truth` and `refused` are
-    the last that were said. Everything else (exposure, black level, temperature) is of the first part.
+    the last that were said. Everything else (exposure, black level, temperature) is of the first
+    part.
     """
     if not parts:
         return {}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from instrument.faces.page_style import FAINT, LINE, SHADE
@@ -19,6 +18,9 @@ MOST_MARKS = 400
 """Marks of one kind in a plot; more are one blot and megabytes of markup."""
 _MOST_STRETCHES = 200
 _CLOCK_FROM_S = 1800.0  # shorter runs need no time of day
+_CLOCK_STEPS_S = (300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
+_MOST_CLOCK_TICKS = 12
+_DATE_FROM_S = 2 * 86400.0
 _SHORTEST_BREAK_S = 1.0
 _SHORTEST_TREND_S = 600.0
 
@@ -57,7 +59,7 @@ def shade(axes: Axes, record: RunRecord, *, divisor: float) -> None:
         labelled.add(stretch.kind)
         axes.axvspan(
             stretch.began_s / divisor, stretch.ended_s / divisor,
-            color=colour, linewidth=0, label=label, zorder=0,
+            color=colour, alpha=0.6, linewidth=0, label=label, zorder=0,
         )  # fmt: skip
     for session in record.sessions[1:]:
         axes.axvline(
@@ -69,32 +71,36 @@ def shade(axes: Axes, record: RunRecord, *, divisor: float) -> None:
 
 def time_unit(record: RunRecord) -> tuple[float, str]:
     """Return seconds in the unit that suits the length of the run, and its name."""
-    moments = [moment for row in record.trials[-1:] for moment in [ended(row)] if moment]
-    moments += [session.ended for session in record.sessions]
-    span_s = max((record.seconds(moment) for moment in moments), default=0.0)
+    span_s = _span_s(record)
     if span_s > 7200:
         return 3600.0, "hours"
     return (60.0, "minutes") if span_s > 180 else (1.0, "seconds")
 
 
 def label_time(axes: Axes, record: RunRecord) -> None:
-    """Label an axis of time, and write the time of day above it where a run is long enough."""
-    _, name = time_unit(record)
+    """Label an axis of time, and let it span the run."""
+    divisor, name = time_unit(record)
+    span = _span_s(record) / divisor
+    axes.set_xlim(-0.02 * span, 1.02 * span)
     axes.set_xlabel(f"{name} since {record.start:%Y-%m-%d %H:%M} UTC")
 
 
 def clock_axis(axes: Axes, record: RunRecord) -> None:
     """Write the time of day above an axis of time, where a run is long enough to need it."""
     divisor, _ = time_unit(record)
-    low, high = axes.get_xlim()
-    if (high - low) * divisor < _CLOCK_FROM_S:
+    span_s = _span_s(record)
+    if span_s < _CLOCK_FROM_S:
         return
+    step_s = next((s for s in _CLOCK_STEPS_S if span_s / s <= _MOST_CLOCK_TICKS), span_s)
+    midnight = record.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    first_s = step_s * np.ceil((record.start - midnight).total_seconds() / step_s)
+    moments = midnight.timestamp() + np.arange(
+        first_s, (record.start - midnight).total_seconds() + span_s, step_s
+    )
     above = axes.secondary_xaxis("top")
-    above.xaxis.set_major_locator(MaxNLocator(8))
-    above.xaxis.set_major_formatter(
-        FuncFormatter(
-            lambda value, _: _clock(record.start, value * divisor, long=(high - low) > 48)
-        )
+    above.set_xticks(
+        (moments - record.start.timestamp()) / divisor,
+        [_clock(moment, has_date=span_s > _DATE_FROM_S) for moment in moments],
     )
     above.tick_params(length=2, labelsize=8, labelcolor=FAINT)
     above.spines["top"].set_visible(False)
@@ -140,6 +146,13 @@ def slope_per_hour(
     slope = float(centred @ values) / spread
     rest = values - values.mean() - slope * centred
     return slope, float(np.sqrt(rest @ rest / (len(values) - 2) / spread))
+
+
+def _span_s(record: RunRecord) -> float:
+    """Return the seconds that an axis of time must span."""
+    moments = [moment for row in record.trials[-1:] for moment in [ended(row)] if moment]
+    moments += [session.ended for session in record.sessions]
+    return max([1.0, *(record.seconds(moment) for moment in moments)])
 
 
 # ---- when nothing went on
@@ -201,5 +214,6 @@ def _joined(found: Sequence[Stretch]) -> list[Stretch]:
     return joined
 
 
-def _clock(start: datetime, seconds: float, *, long: bool) -> str:
-    return (start + timedelta(seconds=seconds)).strftime("%d %b %H:%M" if long else "%H:%M")
+def _clock(timestamp: float, *, has_date: bool) -> str:
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return moment.strftime("%d %b %H:%M" if has_date else "%H:%M")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from instrument.bench.patterns import ModulatorFileError, grey_patterns, render_patterns
 from instrument.campaign.inputs import check_kept
@@ -90,6 +91,11 @@ def patterns(
             name: rendered(ledger, record, measured.trial.design, longest_px=longest_px)
             for name, measured in shown.items()
         }, None
+    except ValidationError:
+        return {}, (
+            "The patterns cannot be drawn: this infoloop does not read the bench file of this run; "
+            "use the version named below."
+        )
     except (ConfigError, ModulatorFileError) as error:
         return {}, f"The patterns cannot be drawn: {error}"
 

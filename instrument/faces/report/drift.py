@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from instrument.campaign.ledger import TrialRow
@@ -82,9 +83,9 @@ def panels(record: RunRecord) -> list[Panel]:
             Panel(label=f"{name},\ncompensated by", series=series)
             for name, series in _offsets(record).items()
         ),
-        Panel(label="mean counts,\nADU", series=_by_phase(record, "mean_adu")),
-        Panel(label="black level,\nADU", series=_by_phase(record, "black_level_adu")),
-        Panel(label="sensor,\n\N{DEGREE SIGN}C", series=_by_phase(record, "temperature_c")),
+        Panel(label="mean counts,\nADU", series=_mean_counts(record)),
+        Panel(label="black level,\nADU", series=_told(record, "black_level_adu")),
+        Panel(label="sensor,\n\N{DEGREE SIGN}C", series=_told(record, "temperature_c")),
     ]
     told = [
         Panel(label=panel.label, series=tuple(s for s in panel.series if len(s.values) > 1))
@@ -108,10 +109,13 @@ def drift_svg(record: RunRecord, shown: Sequence[Panel]) -> Markup:
             axes.grid(axis="y", color=LINE, linewidth=0.8)
             axes.margins(y=0.15)
             if len(panel.series) > 1:
+                handles = [
+                    Line2D([], [], color=each.colour, marker="o", linestyle="", label=each.name)
+                    for each in panel.series
+                ]
                 axes.legend(
-                    [series.name for series in panel.series], loc="center left",
-                    bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8,
-                    labelcolor="linecolor",
+                    handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
+                    fontsize=8, handletextpad=0.2,
                 )  # fmt: skip
         figure.align_ylabels(rows)
         label_time(rows[-1], record)
@@ -125,8 +129,9 @@ def changes(shown: Sequence[Panel]) -> list[dict[str, Any]]:
     for panel in shown:
         for series in panel.series:
             slope = slope_per_hour(series.seconds / 3600, series.values)
+            name = panel.label.replace("\n", " ")
             rows.append({
-                "name": f"{panel.label.replace(chr(10), ' ')}: {series.name}",
+                "name": f"{name}: {series.name}" if len(panel.series) > 1 else name,
                 "first": float(series.values[0]),
                 "last": float(series.values[-1]),
                 "slope": None if slope is None or series.is_line else slope,
@@ -167,13 +172,19 @@ def _reference(record: RunRecord) -> tuple[Series, ...]:
     )  # fmt: skip
 
 
-def _by_phase(record: RunRecord, key: str) -> tuple[Series, ...]:
-    """Keep references apart: in the other trials designs differ, not only the bench."""
+def _told(record: RunRecord, key: str, *, name: str = "all trials") -> tuple[Series, ...]:
+    return (
+        _series(record, record.trials, lambda row: row.record.get(key), name=name, colour=SEARCH),
+    )
+
+
+def _mean_counts(record: RunRecord) -> tuple[Series, ...]:
+    """Keep references apart: in the other trials designs differ, not only the lamp."""
     references = [row for row in record.trials if row.phase == REFERENCE_PHASE]
     others = [row for row in record.trials if row.phase != REFERENCE_PHASE]
 
     def value(row: TrialRow) -> object:
-        return row.record.get(key)
+        return row.record.get("mean_adu")
 
     return (
         _series(record, others, value, name="all designs", colour=SEARCH),

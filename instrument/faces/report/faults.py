@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from instrument.faces.report.record import Entry, RunRecord
-from instrument.faces.report.rejected import without_numbers
+from instrument.faces.report.rejected import in_ranges, without_numbers
 
-FAULT, RECOVERY, STATE, PAUSE = "fault", "recovery", "state", "pause"
+FAULT, RECOVERY, STATE = "fault", "recovery", "state"
+_GIVEN_UP = {"failed", "aborted", "suspended", "paused"}
+_AT_ONCE_S = 60.0
+_MOST_ANSWERS = 3
 MOST_LINES = 300
 """Lines of the journal on the page; the ledger has them all."""
 
@@ -34,7 +37,9 @@ class KindOfFault:
     latest
         The last of them.
     done
-        What was done, each with how often; the commonest first.
+        The last words of what was done, each with how often; the commonest first.
+    unanswered
+        For how many nothing is recorded.
     """
 
     name: str
@@ -54,7 +59,7 @@ def faults(record: RunRecord) -> list[Fault]:
     found: list[Fault] = []
     for place, entry in enumerate(record.journal):
         if entry.kind == FAULT:
-            found.append(Fault(entry=entry, done=_answer(record.journal[place + 1 :])))
+            found.append(Fault(entry=entry, done=_answer(record.journal[place + 1 :], entry)))
     return found
 
 
@@ -68,9 +73,7 @@ def kinds_of_faults(found: Sequence[Fault]) -> list[KindOfFault]:
             name=name,
             count=len(alike),
             latest=alike[-1],
-            done=tuple(
-                Counter(without_numbers(f.done.text) for f in alike if f.done).most_common(3)
-            ),
+            done=_counted([fault.done.text for fault in alike if fault.done]),
             unanswered=sum(fault.done is None for fault in alike),
         )
         for name, alike in groups.items()
@@ -78,11 +81,19 @@ def kinds_of_faults(found: Sequence[Fault]) -> list[KindOfFault]:
     return sorted(kinds, key=lambda kind: kind.at, reverse=True)
 
 
-def captured_again(record: RunRecord) -> list[tuple[int, str]]:
-    """Return trials whose first frames were set aside and captured again, and why."""
-    return [
-        (row.number, row.set_aside[-1].set_aside or "") for row in record.trials if row.set_aside
-    ]
+def captured_again(record: RunRecord) -> list[tuple[str, str, int]]:
+    """Return trials whose first frames were set aside, why, and how many, commonest first."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    last: dict[str, str] = {}
+    for row in record.trials:
+        if row.set_aside:
+            why = row.set_aside[-1].set_aside or ""
+            last[without_numbers(why)] = why
+            groups[without_numbers(why)].append(row.number)
+    return sorted(
+        ((in_ranges(numbers), last[why], len(numbers)) for why, numbers in groups.items()),
+        key=lambda group: -group[2],
+    )
 
 
 def journal_lines(record: RunRecord) -> tuple[list[Entry], int]:
@@ -96,14 +107,22 @@ def state_after(entry: Entry) -> str | None:
     return str(entry.data["now"]) if entry.kind == STATE and "now" in entry.data else None
 
 
-def _answer(later: Sequence[Entry]) -> Entry | None:
+def _answer(later: Sequence[Entry], fault: Entry) -> Entry | None:
+    """Return the recovery that followed, or the end or wait that came at once, before a fault."""
     for entry in later:
         if entry.kind == FAULT:
             return None
-        is_over = state_after(entry) in {"failed", "aborted", "suspended", "paused"}
-        if entry.kind == RECOVERY or is_over:
+        is_at_once = (entry.at - fault.at).total_seconds() < _AT_ONCE_S
+        if entry.kind == RECOVERY or (is_at_once and state_after(entry) in _GIVEN_UP):
             return entry
     return None
+
+
+def _counted(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Return the last of the texts that differ in numbers only, and how many, commonest first."""
+    last = {without_numbers(text): text for text in texts}
+    common = Counter(map(without_numbers, texts)).most_common(_MOST_ANSWERS)
+    return tuple((last[text], count) for text, count in common)
 
 
 def _kind(entry: Entry) -> str:

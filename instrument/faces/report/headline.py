@@ -100,7 +100,7 @@ def _doubt(record: RunRecord, best: Measured | None, gained: Gain | None) -> lis
         return [Line(question, text, "good" if is_sure else "warning")]
     sigmas = gained.bits_per_pixel / gained.standard_error if gained.standard_error > 0 else None
     is_sure_of_gain = sigmas is None or sigmas > _SIGMA
-    size = "" if sigmas is None else f" ({sigmas:.0f} standard errors)"
+    size = "" if sigmas is None else f" ({_sigmas(sigmas)} standard errors)"
     if gained.bits_per_pixel == 0:
         return []
     text = f"{'Yes' if is_sure_of_gain else 'No'}: {gained.bits_per_pixel:+.3f}"
@@ -161,6 +161,10 @@ def _time(record: RunRecord, sessions: Sequence[Duty]) -> Line:
     if cycle is not None:
         text += f"; the instrument worked {100 * cycle:.0f} % of the time its trials took"
     return Line("How long?", f"{text}.")
+
+
+def _sigmas(sigmas: float) -> str:
+    return f"{sigmas:.1f}" if sigmas < 10 else f"{sigmas:.0f}" if sigmas < 100 else "over 100"
 
 
 def _counted(n: int, noun: str) -> str:

@@ -98,7 +98,6 @@ def _content(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-_MOST_AGAIN = 30
 _SETTINGS = ("noise", "score", "objects", "search", "safety")
 
 
@@ -118,7 +117,6 @@ def _troubles(
     """Return faults, rejected trials, dose, the use of time, and the headline they add up to."""
     found = faults.faults(record)
     groups, sessions, dose = rejected(record), timing.duties(record), dose_of(record)
-    again = faults.captured_again(record)
     lines, older = faults.journal_lines(record)
     return {
         "headline": headline(
@@ -127,8 +125,7 @@ def _troubles(
         ),
         "faults": faults.kinds_of_faults(found),
         "journal": lines,
-        "captured_again": again[:_MOST_AGAIN],
-        "more_again": max(0, len(again) - _MOST_AGAIN),
+        "captured_again": faults.captured_again(record),
         "journal_older": older,
         "rejected": groups,
         "sessions": sessions,

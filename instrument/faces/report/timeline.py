@@ -85,7 +85,14 @@ def score_svg(record: RunRecord, best: Measured | None, *, against: Against) -> 
         else:
             label_time(axes, record)
             clock_axis(axes, record)
-        figure.legend(loc="outside upper left", ncols=9, frameon=False, columnspacing=1.2)
+        figure.legend(
+            loc="outside upper left",
+            ncols=11,
+            frameon=False,
+            columnspacing=0.9,
+            handlelength=1.3,
+            handletextpad=0.4,
+        )
         return svg(figure)
 
 
