@@ -21,6 +21,7 @@ _CLOCK_FROM_S = 1800.0  # shorter runs need no time of day
 _CLOCK_STEPS_S = (300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 _MOST_CLOCK_TICKS = 12
 _DATE_FROM_S = 2 * 86400.0
+_LONG_GAP = 20.0
 _SHORTEST_BREAK_S = 1.0
 _SHORTEST_TREND_S = 600.0
 
@@ -111,25 +112,44 @@ def few(n: int, most: int = MOST_MARKS) -> NDArray[np.intp]:
     return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
 
 
-def envelope(
+def shade_all(
+    axes: Axes, places: NDArray[np.float64], values: NDArray[np.float64], *, colour: str
+) -> None:
+    """Shade from the lowest to the highest of neighbouring values, where not all have a mark."""
+    for middle, low, high in envelopes(places, values):
+        axes.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+
+
+def envelopes(
     places: NDArray[np.float64], values: NDArray[np.float64], *, bins: int = 200
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return where neighbouring values lie: mean place, lowest and highest of each bin, in order.
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+    """Return where neighbouring values lie, a piece between any two long gaps.
 
     Parameters
     ----------
     places, values
         (n,) of one mark each, in any order.
     bins
-        At most; each holds as many marks as the others.
+        About so many in all, of the same number of marks each.
+
+    Returns
+    -------
+    list
+        Of each piece the mean place, the lowest and the highest value of its bins, in order.
     """
     order = np.argsort(places, kind="stable")
-    groups = [group for group in np.array_split(order, min(bins, len(order))) if len(group)]
-    return (
-        np.array([places[group].mean() for group in groups]),
-        np.array([values[group].min() for group in groups]),
-        np.array([values[group].max() for group in groups]),
-    )
+    apart = np.diff(places[order])
+    is_gap = apart > _LONG_GAP * max(float(np.median(apart)), float(np.ptp(places)) / 1000)
+    each = max(1, len(order) // bins)
+    pieces: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
+    for piece in np.split(order, np.flatnonzero(is_gap) + 1):
+        groups = np.array_split(piece, max(1, len(piece) // each))
+        pieces.append((
+            np.array([places[group].mean() for group in groups]),
+            np.array([values[group].min() for group in groups]),
+            np.array([values[group].max() for group in groups]),
+        ))
+    return pieces
 
 
 def slope_per_hour(

@@ -28,10 +28,10 @@ from instrument.faces.page_style import (
 )
 from instrument.faces.report.charts import (
     clock_axis,
-    envelope,
     few,
     label_time,
     shade,
+    shade_all,
     slope_per_hour,
     time_unit,
 )
@@ -269,8 +269,7 @@ def _draw(axes: Axes, series: Series, divisor: float) -> None:
     places = series.seconds / divisor
     shown = few(len(places))
     if len(shown) < len(places):
-        middle_of, low, high = envelope(places, series.values)
-        axes.fill_between(middle_of, low, high, color=series.colour, alpha=0.2, linewidth=0)
+        shade_all(axes, places, series.values, colour=series.colour)
     if series.is_line:
         axes.step(
             places[shown], series.values[shown], where="post", color=series.colour,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from instrument.faces.page_style import (
@@ -132,7 +133,14 @@ def sampling_svg(sampling: Sampling) -> Markup:
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.grid(axis="y", color=LINE, linewidth=0.8)
-        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+        handles, labels = axes.get_legend_handles_labels()
+        keys = [
+            Line2D([], [], color=_COLOURS.get(why, SEARCH), linewidth=5)
+            for why in dict.fromkeys(entry.why for entry in shown)
+        ]
+        figure.legend(
+            [*keys, *handles[len(keys) :]], labels, loc="outside upper left", ncols=4, frameon=False
+        )
         return svg(figure)
 
 

@@ -29,11 +29,11 @@ from instrument.faces.report import record as recorded
 from instrument.faces.report.charts import (
     MOST_MARKS,
     clock_axis,
-    envelope,
     few,
     label_time,
     restarts,
     shade,
+    shade_all,
     time_unit,
 )
 from instrument.faces.report.record import RunRecord, middle
@@ -47,6 +47,8 @@ _PHASES = {
 }
 _OTHER_PHASE = (FAINT, "v")
 _CAPS_UP_TO = 150  # marks; caps of more error bars hide what they belong to
+
+_MANY_FAILED = 30
 
 Against = Literal["trial", "time"]
 Place = Callable[[TrialRow], float]
@@ -155,8 +157,7 @@ def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow], place: Place) 
     places = np.array([place(row) for row in rows], float)
     errors = np.array([error_between_designs(row) for row in rows], float)
     if len(rows) > MOST_MARKS:
-        middle_of, low, high = envelope(places, bits)
-        axes.fill_between(middle_of, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+        shade_all(axes, places, bits, colour=colour)
     shown = few(len(bits))
     axes.errorbar(
         places[shown], bits[shown], errors[shown], color=colour, fmt=marker,
@@ -166,9 +167,11 @@ def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow], place: Place) 
 
 
 def _draw_failed(axes: Axes, places: Sequence[float]) -> None:
-    if places:
-        shown = np.array(places)[few(len(places))]
-        axes.plot(
-            shown, np.zeros(len(shown)), "x", color=FAILED, markersize=7, markeredgewidth=2,
-            transform=axes.get_xaxis_transform(), clip_on=False, label="failed", zorder=5,
-        )  # fmt: skip
+    if not places:
+        return
+    shown = np.array(places)[few(len(places))]
+    size = 7 if len(shown) < _MANY_FAILED else 4
+    axes.plot(
+        shown, np.zeros(len(shown)), "x", color=FAILED, markersize=size, markeredgewidth=size / 3.5,
+        transform=axes.get_xaxis_transform(), clip_on=False, label="failed", zorder=5,
+    )  # fmt: skip

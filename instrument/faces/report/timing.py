@@ -26,6 +26,7 @@ from instrument.faces.page_style import (
     drawing,
     svg,
 )
+from instrument.faces.report.charts import Stretch, stretches
 from instrument.faces.report.record import RunRecord, Session, asked, ended
 from instrument.faces.report.summary import seconds_by_activity
 
@@ -47,7 +48,7 @@ class Duty:
     work_s
         Of that, in the activities of `WORK`.
     exposure_s, pause_s
-        Of that, exposing (readout included), and waiting for an interlock within a batch.
+        Of that, exposing (readout included), and waiting in the dark.
     """
 
     session: Session
@@ -67,9 +68,10 @@ class Duty:
 def duties(record: RunRecord) -> list[Duty]:
     """Return how each session used its time, in order."""
     found: list[Duty] = []
+    paused = [stretch for stretch in stretches(record) if stretch.kind == "paused"]
     for number, session in enumerate(record.sessions, 1):
         rows = [row for row in record.trials if row.session == session.number]
-        found.append(_duty(session, number, rows))
+        found.append(_duty(record, session, number, rows, paused))
     return found
 
 
@@ -127,10 +129,17 @@ def shares(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
 # ---- parts
 
 
-def _duty(session: Session, number: int, rows: Sequence[TrialRow]) -> Duty:
+def _duty(
+    record: RunRecord,
+    session: Session,
+    number: int,
+    rows: Sequence[TrialRow],
+    paused: Sequence[Stretch],
+) -> Duty:
     begun = [moment for row in rows if (moment := asked(row))]
     over = [moment for row in rows if (moment := ended(row))]
     wall_s = (max(over) - min(begun)).total_seconds() if begun and over else 0.0
+    began_s, ended_s = record.seconds(session.began), record.seconds(session.ended)
 
     def seconds(*names: str) -> float:
         return sum(row.timings.get(name, 0.0) for row in rows for name in names)
@@ -142,7 +151,11 @@ def _duty(session: Session, number: int, rows: Sequence[TrialRow]) -> Duty:
         wall_s=wall_s,
         work_s=seconds(*WORK),
         exposure_s=seconds("exposure", "readout"),
-        pause_s=seconds("pause"),
+        pause_s=sum(
+            stretch.ended_s - stretch.began_s
+            for stretch in paused
+            if began_s <= stretch.began_s <= ended_s
+        ),
     )
 
 
