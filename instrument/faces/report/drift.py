@@ -78,7 +78,6 @@ def panels(record: RunRecord) -> list[Panel]:
     """Return what there is to show; a quantity that was told fewer than twice is left out."""
     candidates = [
         Panel(label="reference,\nbits per pixel", series=_reference(record)),
-        Panel(label="correction,\nbits", series=_correction_bits(_corrections(record))),
         *(
             Panel(label=f"{name},\ncompensated by", series=series)
             for name, series in _offsets(record).items()
@@ -163,13 +162,36 @@ def _series(
 
 
 def _reference(record: RunRecord) -> tuple[Series, ...]:
-    rows = [r for r in record.trials if r.phase == REFERENCE_PHASE and r.state == "scored"]
+    """Return the score of the reference design as measured, and with the drift removed."""
+    rows = [r for r in _references(record) if r.state == "scored"]
+    removed = {
+        entry.get("trial"): (float(entry["score"]) + bits) / float(entry["score"])
+        for entry in _visits(record)
+        if _number(entry.get("score"))
+        and (bits := _number(entry.get("correction_bits"))) is not None
+    }
+
+    def without_drift(row: TrialRow) -> object:
+        factor = removed.get(row.number)
+        return None if factor is None else row.estimate["bits_per_pixel"] * factor
+
     return (
         _series(
             record, rows, lambda row: row.estimate.get("bits_per_pixel"),
-            name="reference", colour=REFERENCE, error=error_between_designs,
+            name="as measured", colour=REFERENCE, error=error_between_designs,
         ),
+        _series(record, rows, without_drift, name="drift removed", colour=TEAL),
     )  # fmt: skip
+
+
+def _references(record: RunRecord) -> list[TrialRow]:
+    """Return the trials of the reference design; without those a step to its sides."""
+    centres = {entry.get("trial") for entry in _visits(record)} - {None}
+    return [
+        row
+        for row in record.trials
+        if row.phase == REFERENCE_PHASE and (not centres or row.number in centres)
+    ]
 
 
 def _told(record: RunRecord, key: str, *, name: str = "all trials") -> tuple[Series, ...]:
@@ -180,7 +202,7 @@ def _told(record: RunRecord, key: str, *, name: str = "all trials") -> tuple[Ser
 
 def _mean_counts(record: RunRecord) -> tuple[Series, ...]:
     """Keep references apart: in the other trials designs differ, not only the lamp."""
-    references = [row for row in record.trials if row.phase == REFERENCE_PHASE]
+    references = _references(record)
     others = [row for row in record.trials if row.phase != REFERENCE_PHASE]
 
     def value(row: TrialRow) -> object:
@@ -192,15 +214,10 @@ def _mean_counts(record: RunRecord) -> tuple[Series, ...]:
     )
 
 
-def _corrections(record: RunRecord) -> list[Mapping[str, Any]]:
-    """Return what the campaign wrote down of its own corrections, in the order of time."""
+def _visits(record: RunRecord) -> list[Mapping[str, Any]]:
+    """Return what the campaign wrote down of its visits to the reference."""
     entries = record.meta.get("drift")
-    known = [
-        entry
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and _number(entry.get("at_s")) is not None
-    ]
-    return sorted(known, key=lambda entry: entry["at_s"])
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
 def _held(told: Sequence[tuple[float, float]], *, name: str, colour: str) -> Series:
@@ -211,15 +228,6 @@ def _held(told: Sequence[tuple[float, float]], *, name: str, colour: str) -> Ser
         colour=colour,
         is_line=True,
     )
-
-
-def _correction_bits(corrections: Sequence[Mapping[str, Any]]) -> tuple[Series, ...]:
-    told = [
-        (float(entry["at_s"]), number)
-        for entry in corrections
-        if (number := _number(entry.get("correction_bits"))) is not None
-    ]
-    return (_held(told, name="correction", colour=REFERENCE),)
 
 
 def _offsets(record: RunRecord) -> dict[str, tuple[Series, ...]]:

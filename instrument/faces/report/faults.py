@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,11 @@ from instrument.faces.report.record import Entry, RunRecord
 from instrument.faces.report.rejected import in_ranges, without_numbers
 
 FAULT, RECOVERY, STATE = "fault", "recovery", "state"
+TROUBLES = {FAULT, "observer", "disk"}
+"""Kinds of lines in the journal that tell of something that went wrong."""
+_ANSWERED = {"observer": "the run went on without it", "disk": "the run waited for room"}
+_NAMED_ERROR = re.compile(r"([A-Z]\w+): ")
+_ROLE = re.compile(r"\(role (\w+)\)")
 _GIVEN_UP = {"failed", "aborted", "suspended", "paused"}
 _AT_ONCE_S = 60.0
 _MOST_ANSWERS = 3
@@ -23,7 +29,7 @@ class Fault:
     """One fault and the first thing that was done about it; None where nothing is recorded."""
 
     entry: Entry
-    done: Entry | None
+    done: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +61,10 @@ class KindOfFault:
 
 
 def faults(record: RunRecord) -> list[Fault]:
-    """Return every fault with what was done before the next one came."""
+    """Return all that went wrong, each with what was done before the next fault came."""
     found: list[Fault] = []
     for place, entry in enumerate(record.journal):
-        if entry.kind == FAULT:
+        if entry.kind in TROUBLES:
             found.append(Fault(entry=entry, done=_answer(record.journal[place + 1 :], entry)))
     return found
 
@@ -73,7 +79,7 @@ def kinds_of_faults(found: Sequence[Fault]) -> list[KindOfFault]:
             name=name,
             count=len(alike),
             latest=alike[-1],
-            done=_counted([fault.done.text for fault in alike if fault.done]),
+            done=_counted([fault.done for fault in alike if fault.done]),
             unanswered=sum(fault.done is None for fault in alike),
         )
         for name, alike in groups.items()
@@ -107,15 +113,19 @@ def state_after(entry: Entry) -> str | None:
     return str(entry.data["now"]) if entry.kind == STATE and "now" in entry.data else None
 
 
-def _answer(later: Sequence[Entry], fault: Entry) -> Entry | None:
-    """Return the recovery that followed, or the end or wait that came at once, before a fault."""
+def _answer(later: Sequence[Entry], fault: Entry) -> str | None:
+    """Return the last recovery before the next fault, or the end or wait that came at once."""
+    if fault.kind in _ANSWERED:
+        return _ANSWERED[fault.kind]
+    answer: str | None = None
     for entry in later:
         if entry.kind == FAULT:
-            return None
+            break
         is_at_once = (entry.at - fault.at).total_seconds() < _AT_ONCE_S
-        if entry.kind == RECOVERY or (is_at_once and state_after(entry) in _GIVEN_UP):
-            return entry
-    return None
+        is_given_up = answer is None and is_at_once and state_after(entry) in _GIVEN_UP
+        if entry.kind == RECOVERY or is_given_up:
+            answer = entry.text
+    return answer
 
 
 def _counted(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
@@ -126,8 +136,11 @@ def _counted(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
 
 
 def _kind(entry: Entry) -> str:
-    for key in ("fault", "error", "type"):
-        if isinstance(name := entry.data.get(key), str):
-            device = entry.data.get("device") or entry.data.get("role")
-            return f"{name} ({device})" if isinstance(device, str) else name
-    return without_numbers(entry.text)
+    """Return the error's name and the role it names, or the message without its numbers."""
+    if entry.kind != FAULT:
+        return entry.kind
+    named = _NAMED_ERROR.match(entry.text)
+    if named is None:
+        return without_numbers(entry.text)
+    role = _ROLE.search(entry.text)
+    return named[1] if role is None else f"{named[1]} ({role[1]})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from instrument.faces.page_style import as_sentence, duration
 from instrument.faces.report.charts import stretches
@@ -14,6 +15,13 @@ from instrument.faces.report.rejected import Rejected
 from instrument.faces.report.summary import Gain, Measured
 from instrument.faces.report.timing import Duty, whole_cycle
 
+UNSAFE = "could NOT be made safe"
+"""Words of `instrument.bench.safety.Unsafe`."""
+_LEFT = {
+    "best": "at its best design, light off",
+    "start": "at its start design, light off",
+    "safe": "safe, with no design on it",
+}
 _SIGMA = 2.0
 """Standard errors beyond which a gain counts where the campaign took no decision of its own."""
 
@@ -51,7 +59,12 @@ def headline(
 
 def alarms(record: RunRecord, dose: Dose | None) -> list[str]:
     """Return everything of which nobody must hear too late."""
-    said = [str(text) for text in record.meta.get("unsafe") or ()]
+    said = [str(text) for text in left_at(record).get("unsafe") or ()]
+    said += [
+        f"{entry.at:%m-%d %H:%M} UTC: {entry.text}"
+        for entry in record.journal
+        if UNSAFE in entry.text and entry.text not in said
+    ]
     said += [
         f"the noise at the {check.get('when')} of the run is not the calibrated one"
         for check in record.meta.get("self_checks", [])
@@ -63,6 +76,12 @@ def alarms(record: RunRecord, dose: Dose | None) -> list[str]:
             f"of {dose.limit_mj_cm2:.3g}"
         )
     return said
+
+
+def left_at(record: RunRecord) -> Mapping[str, Any]:
+    """Return where the bench was left, as the last session wrote it down; empty if none did."""
+    said = record.meta.get("left_at")
+    return said if isinstance(said, dict) else {}
 
 
 # ---- one line each
@@ -115,6 +134,8 @@ def _ending(record: RunRecord, groups: Sequence[Rejected]) -> Line:
     if groups:
         n = sum(group.count for group in groups)
         text += f"; {n} rejected, mostly: {_short(groups[0].example)}"
+    if what := _LEFT.get(str(left_at(record).get("what"))):
+        text += f". The bench was left {what}"
     if why := record.meta.get("why"):
         text += f". {why}"
     tone = {"finished": "good", "failed": "alarm", "aborted": "warning"}.get(status, "")
@@ -128,7 +149,7 @@ def _alarms(record: RunRecord, best: Measured | None, dose: Dose | None) -> Line
     if best is not None and best.trial.estimate.get("is_misspecified"):
         text = "The density fits these frames badly; the ranking of designs may be wrong."
         return Line(question, text, "warning")
-    if record.meta.get("status") == "failed" and "unsafe" not in record.meta:
+    if record.meta.get("status") in {"failed", "aborted"} and not left_at(record):
         text = "The record does not say whether every device was made safe: look at the bench."
         return Line(question, text, "warning")
     return Line(question, "Nothing.", "good")

@@ -81,13 +81,15 @@ def test_the_morning_lines_say_what_was_survived_and_how_long_it_took(tables):
 
 def test_the_morning_lines_say_whether_it_can_be_believed_and_what_was_rejected(tables):
     assert tables.row("Is it beyond doubt?")[1].startswith("Yes: +0.")
-    assert "64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in tables.row("How did it end?")[1]
+    _, ended = tables.row("How did it end?")
+    assert "64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in ended
+    assert "The bench was left at its best design" in ended
 
 
 def test_every_kind_of_fault_is_counted_with_what_was_done(tables):
-    _, times, _, words, done = tables.row("CameraTimeout (camera)")
-    assert (times, words) == ("1", "Camera (role camera): no frame within 2 s.")
-    assert done == "trial 7: captured again"
+    _, times, _, words, done = tables.row("DeviceTimeout (camera)")
+    assert (times, words) == ("1", "DeviceTimeout: Camera (role camera): no frame within 2 s.")
+    assert done == "the bench is connected again"
     assert tables.row("InstrumentReported (light)")[4] == "nothing recorded"
 
 
@@ -109,9 +111,15 @@ def test_drift_is_told_per_hour(tables):
 
 
 def test_the_reference_score_and_the_focus_compensation_are_drawn(page, tables):
-    assert tables.row("reference, bits per pixel")[4] == "5"  # trials 10, 20, ... 50
+    # trials 10, 30, 50 are of the reference itself; 20 and 40 are steps to its sides
+    assert tables.row("reference, bits per pixel: as measured")[4] == "3"
+    removed = tables.row("reference, bits per pixel: drift removed")
+    measured = tables.row("reference, bits per pixel: as measured")
+    # corrections of 5 and 25 bits to a score of 500
+    assert float(removed[1]) / float(measured[1]) == pytest.approx(1.01, abs=1e-5)
+    assert float(removed[2]) / float(measured[2]) == pytest.approx(1.05, abs=1e-5)
     assert tables.row("focus, compensated by")[4] == str(TRIALS)
-    assert "correction," in page
+    assert ">drift removed</text>" in page
 
 
 def test_the_dose_is_compared_with_its_limit(page):

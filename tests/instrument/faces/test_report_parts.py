@@ -12,6 +12,7 @@ from instrument.config import load_config
 from instrument.design import Design
 from instrument.faces.command_line import command_line
 from instrument.faces.report import charts, faults, timeline, write_report
+from instrument.faces.report.headline import alarms
 from instrument.faces.report.record import Entry, RunRecord, Session
 from instrument.faces.report.rejected import in_ranges, without_numbers
 from instrument.faces.report.repeat import repeat
@@ -99,8 +100,33 @@ def test_what_was_done_is_the_recovery_before_the_next_fault():
             entry(5, "state", "gave up", now="failed"),
         ]
     )
-    done = [each.done.text if each.done else None for each in faults.faults(record)]
+    done = [each.done for each in faults.faults(record)]
     assert done == ["opened again", None, "gave up"]
+
+
+def test_of_several_steps_of_a_recovery_the_last_is_told():
+    record = record_of(
+        journal=[
+            entry(0, "fault", "ConnectionLost: led (role light): cut"),
+            entry(1, "recovery", "attempt 1 of 3"),
+            entry(2, "recovery", "connected again"),
+        ]
+    )
+    (kind,) = faults.kinds_of_faults(faults.faults(record))
+    assert (kind.name, kind.done) == ("ConnectionLost (light)", (("connected again", 1),))
+
+
+def test_a_dropped_observer_is_told_among_the_faults():
+    record = record_of(journal=[entry(0, "observer", "viewer raised", observer="viewer")])
+    (kind,) = faults.kinds_of_faults(faults.faults(record))
+    assert kind.name == "observer"
+    assert kind.done == (("the run went on without it", 1),)
+
+
+def test_what_could_not_be_made_safe_is_an_alarm_for_ever():
+    unsafe = "light (led) could NOT be made safe: no answer"
+    record = record_of(journal=[entry(0, "fault", unsafe), entry(9, "recovery", "connected again")])
+    assert alarms(record, None) == [f"03-04 20:00 UTC: {unsafe}"]
 
 
 def test_a_wait_much_later_is_no_answer_to_a_fault():

@@ -56,9 +56,9 @@ SPACE = [
     },
 ]  # fmt: skip
 FAULTS = [
-    ("CameraTimeout", "camera", "Camera (role camera): no frame within 2 s", "captured again"),
-    ("ConnectionLost", "light", "led (role light): the line was cut", "opened again"),
-    ("InstrumentReported", "light", "led (role light): -350 queue overflow", None),
+    ("DeviceTimeout", "Camera (role camera): no frame within 2 s", "the bench is connected again"),
+    ("ConnectionLost", "led (role light): the line was cut", "the bench is connected again"),
+    ("InstrumentReported", "led (role light): -350 queue overflow", None),
 ]
 START = Design({"pupil": (0.0, 0.0), "focus": (0.0,)})
 
@@ -206,21 +206,21 @@ class Night:
         return self.generator.poisson(100 + 300 * self._bits(design), shape).astype(np.uint16)
 
     def _fault(self, ledger, number):
-        name, role, text, done = FAULTS[number // FAULT_EVERY % len(FAULTS)]
-        ledger.log("fault", text, error=name, role=role, trial=number)
+        name, text, done = FAULTS[number // FAULT_EVERY % len(FAULTS)]
+        ledger.log("fault", f"{name}: {text}")
         self.clock.go(5.0)
         if done is not None:
-            ledger.log("recovery", f"trial {number}: {done}", trial=number)
+            ledger.log("recovery", f"attempt 1 of {number}: connecting again")
+            ledger.log("recovery", done)
 
     def _end(self, ledger):
         drift = [
             {
-                "at_s": 3600.0 * hour,
-                "score": 512 * (1 - 0.01 * hour),
-                "correction_bits": 5.12 * hour,
+                "at_s": 60.0 * number, "trial": number, "reference": 0, "score": 500.0,
+                "correction_bits": 0.5 * number, "offsets": {"focus": [0.0]},
             }
-            for hour in range(round((self.clock.now - BEGAN).total_seconds() / 3600) + 1)
-        ]
+            for number in range(REFERENCE_EVERY, self.trials - 6, 2 * REFERENCE_EVERY)
+        ]  # fmt: skip
         ledger.set_meta("drift", drift)
         contenders = {"engine": 1, "recommender": 0, "best observed": 2}
         ledger.set_meta(
@@ -239,6 +239,6 @@ class Night:
         ledger.set_meta("decision", {"winner": "recommender", "is_significant": True})
         ledger.set_meta("seconds", TRIAL_S * self.trials)
         ledger.set_meta("status", "finished")
-        ledger.set_meta("unsafe", [])
+        ledger.set_meta("left_at", {"what": "best", "is_confirmed": True, "unsafe": []})
         ledger.describe_session(status="finished")
         ledger.close()
