@@ -157,7 +157,7 @@ def capture_batch(
     read_back = _first_read_back(bench)
     watch = Watch(bench, stopwatch)
     monitors = Monitors(bench, objects=len(positions), shots=shots)
-    black_level_adu = _black_level(bench, stopwatch)
+    black_level_adu = black_level(bench, stopwatch=stopwatch)
     visits = deque(_visits(len(positions), shots, order=config.shots_order))
     taken, visited = 0, None
     pauses: list[dict[str, Any]] = []
@@ -244,9 +244,11 @@ def _first_read_back(bench: Bench) -> tuple[dict[str, list[float]], ...]:
 
 
 def capture_repeats(
-    bench: Bench, position: Position, repeats: int, *, stopwatch: Stopwatch
+    bench: Bench, position: Position | None, repeats: int, *, stopwatch: Stopwatch
 ) -> UInt16[np.ndarray, "repeats height width"]:
     """Expose `repeats` times on one object, as `capture_batch` does once; nothing moves meanwhile.
+
+    Without a position the sample stays where it is.
 
     Raises
     ------
@@ -258,7 +260,8 @@ def capture_repeats(
     role = bench.config.objects.stage_grid.role
     counts = np.empty((repeats, *bench.camera.shape), np.uint16)
     with bench.illuminated(stopwatch=stopwatch):
-        bench.move_sample(role, position, stopwatch=stopwatch)
+        if position is not None:
+            bench.move_sample(role, position, stopwatch=stopwatch)
         for index in range(repeats):
             counts[index] = bench.expose(stopwatch=stopwatch)
     return counts
@@ -326,8 +329,8 @@ def check_batch(
     return Verdict(warnings, refused)
 
 
-def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
-    """Mean of a few frames with the light off, where there is a light to be off."""
+def black_level(bench: Bench, *, stopwatch: Stopwatch) -> float | None:
+    """Return the mean of a few frames with the light off, ADU; None without a light to be off."""
     if not bench.lights():
         return None
     darks = [bench.expose(stopwatch=stopwatch) for _ in range(DARK_FRAMES)]

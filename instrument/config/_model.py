@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from instrument.config._bench import BenchConfig
+from instrument.config._dose import DoseConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
-from instrument.config._section import Finite, Positive, Section
+from instrument.config._section import Duration, Finite, Positive, Section
 
 
 class StageGrid(Section):
@@ -78,7 +79,8 @@ class SafetyConfig(Section):
     than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
-    switches it off if this one dies.
+    switches it off if this one dies. `dose` limits the light on the sample. While the disk of a run
+    has less left than a batch and `least_free_disk_mb`, the run waits in the dark.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
@@ -90,6 +92,8 @@ class SafetyConfig(Section):
     interlock_interval_s: Positive = 1.0
     watchdog_s: Positive = 5.0
     guardian: bool = True
+    dose: DoseConfig | None = None
+    least_free_disk_mb: Duration = 500.0
 
     @field_validator("self_check_repeats")
     @classmethod
