@@ -59,7 +59,7 @@ class Preflight:
 
 
 class PreflightStopped(Exception):  # noqa: N818 - it is a verdict
-    """A run that must not begin; says every reason with its remedy. The light was not on."""
+    """A run that must not begin; says every reason with its remedy."""
 
     def __init__(self, preflight: Preflight):
         reasons = [f"preflight, {check.name}: {check.text}" for check in preflight.stops]

@@ -7,7 +7,6 @@ is room, with the frames that are still in memory. Nothing is captured that coul
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -30,7 +29,6 @@ LOOK_AGAIN_S = 3.0
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota of its own
 
-_log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 
@@ -98,9 +96,6 @@ class DiskRoom:
             except Exception as error:
                 if not is_full(error):
                     raise
-                _log.warning(
-                    "%s: nothing is lost, the frames are in memory: %s", self._folder, error
-                )
                 self._wait_for(coming_bytes, f"the disk is full ({error})")
 
     def _has_room(self, coming_bytes: int) -> bool:

@@ -213,6 +213,25 @@ class LightDose:
             return None
         return (self._before + self._session()).dose(self._config.area_mm2)
 
+    def expected(self, power: float, *, trials: int, checks: int, more_s: float) -> Dose:
+        """Dose of the run at its end.
+
+        Parameters
+        ----------
+        power
+            Of all lights together, mW.
+        trials, checks
+            That are still to come.
+        more_s
+            Seconds of other light, which falls on every object.
+        """
+        trial, check = self._longest["trial"], self._longest["self_check"]
+        sample_s = trials * trial.sample_s + checks * check.sample_s + more_s
+        object_s = trials * trial.object_s + checks * check.object_s + more_s
+        coming = Energy(power * sample_s, power * object_s)
+        area_mm2 = 1.0 if self._config is None else self._config.area_mm2
+        return (self._before + self._session() + coming).dose(area_mm2)
+
     def why_not(self, piece: Piece, power: float, *, then: Piece | None = None) -> str | None:
         """Say why a piece of work (and one after it) would exceed the limit; None if it does not.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
+from instrument.campaign.checks import Preflight
 from instrument.design import Design, DesignSpace
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,13 @@ class CampaignStarted(Event):
     space: DesignSpace
     trials: int
     done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightDone(Event):
+    """What the run will take and stands on was looked at, before its first trial."""
+
+    preflight: Preflight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,7 +251,7 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threa
     result = Pauses(bench, bus, stop=stop).again(
         lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
     )
-    as_noise(result, bench, protocol).save(path)
+    as_noise(result, bench, protocol).save(path, measured_at=datetime.now(UTC).isoformat())
     for warning in result.warnings:
         if warning.name == Finding.SAMPLE_IN_VIEW:
             continue  # as it should be here, and nothing that the scores use

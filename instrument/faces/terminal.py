@@ -27,6 +27,7 @@ from instrument.campaign.events import (
     FrameCaptured,
     NoiseChecked,
     Notice,
+    PreflightDone,
     TrialScored,
     TrialStarted,
 )
@@ -44,6 +45,7 @@ from instrument.config import (
     XYStageRole,
 )
 from instrument.design import DesignSpace, Parameter
+from instrument.faces.preflight import preflight_table
 
 
 class ProgressBar:
@@ -79,6 +81,8 @@ class ProgressBar:
                 self._progress.update(
                     self._task, description="initial", total=event.trials, completed=event.done
                 )
+            case PreflightDone():
+                self._progress.console.print(preflight_table(event.preflight))
             case TrialStarted():
                 self._progress.update(self._task, description=event.phase)
             case FrameCaptured():

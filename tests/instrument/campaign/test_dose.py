@@ -53,8 +53,8 @@ def ledger(tmp_path):
         yield ledger
 
 
-def light(bench, ledger, *, trial=LitPlan(1.0, 1.0)):
-    planned = {"trial": trial, "self_check": LitPlan(0.0, 0.0)}
+def light(bench, ledger, *, trial_s=(1.0, 1.0)):
+    planned = {"trial": LitPlan(*trial_s), "self_check": LitPlan(0.0, 0.0)}
     return LightDose.of(bench, ledger, planned=planned)
 
 
@@ -201,7 +201,7 @@ def test_a_light_in_percent_gives_no_dose(tmp_path, ledger):
 
 def test_the_limit_is_said_before_it_would_be_exceeded(bench, ledger, clock):
     # 1000 mJ/cm2 on 1e-4 cm2 are 0.1 mJ: 10 ms of 10 mW
-    counted = light(bench, ledger, trial=LitPlan(0.004, 0.004))
+    counted = light(bench, ledger, trial_s=(0.004, 0.004))
     assert counted.why_not("trial", 10.0) is None
     with bench.illuminated(stopwatch=Stopwatch()):
         clock.now_s += 0.007
@@ -213,7 +213,7 @@ def test_the_limit_is_said_before_it_would_be_exceeded(bench, ledger, clock):
 
 
 def test_a_longer_trial_than_planned_is_expected_of_the_next(bench, ledger, clock):
-    counted = light(bench, ledger, trial=LitPlan(0.001, 0.001))
+    counted = light(bench, ledger, trial_s=(0.001, 0.001))
     counted.begin("trial", 10.0)
     with bench.illuminated(stopwatch=Stopwatch()):
         clock.now_s += 0.006
@@ -222,7 +222,7 @@ def test_a_longer_trial_than_planned_is_expected_of_the_next(bench, ledger, cloc
 
 
 def test_sessions_add_up_and_a_killed_one_counts_what_it_may_have_given(bench, ledger, clock):
-    first = light(bench, ledger, trial=LitPlan(0.002, 0.001))
+    first = light(bench, ledger, trial_s=(0.002, 0.001))
     with bench.illuminated(stopwatch=Stopwatch()):
         bench.move_sample("sample", (10.0, 0.0), stopwatch=Stopwatch())
         clock.now_s += 0.001
