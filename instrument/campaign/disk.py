@@ -6,14 +6,17 @@ is room, with the frames that are still in memory. Nothing is captured that coul
 
 from __future__ import annotations
 
-import errno
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 from instrument.bench.bench import Bench
+from instrument.bench.holding import PauseAsked
+from instrument.campaign.control import Control
+from instrument.campaign.ledger import LedgerFull
+from instrument.campaign.states import State
 from instrument.config import Config
 
 MB = 10**6
@@ -26,10 +29,6 @@ OBJECT_BYTES = 150
 
 LOOK_AGAIN_S = 3.0
 """Between two looks at a full disk."""
-
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota of its own
-
-ResultT = TypeVar("ResultT")
 
 
 def batch_bytes(config: Config, bench: Bench) -> int:
@@ -46,18 +45,16 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether an error, or what it came from, says that the disk is full."""
-    return any(_says_full(each) for each in _causes(error))
-
-
 def shown_mb(count: float) -> str:
     """Bytes in the unit that people buy disks in."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / MB:.0f} MB"
 
 
 class DiskRoom:
-    """Waits for room on the disk of a run.
+    """Waits for room on the disk of a run, in the dark, and goes on by itself when there is.
+
+    For the thread that runs the loop, between two exposures. One that has waited in vain does not
+    wait again: what is left to write then says at once that the disk is full.
 
     Parameters
     ----------
@@ -65,61 +62,112 @@ class DiskRoom:
         Of the run.
     reserve_bytes
         That stay free for everything else on that disk.
-    wait
-        Called with what to say and a function that tells whether there is room; returns when there
-        is, raises if there is none in time.
+    control
+        Enters `paused` and back; a person's pause or abort is kept meanwhile.
+    say
+        Takes what the person at the bench should read.
+    record
+        Takes text and seconds of a wait that is over, for the journal.
+    longest_s
+        How long to wait, of one wait and of all that follow each other without a batch between.
     """
 
     def __init__(
-        self, folder: Path, *, reserve_bytes: int, wait: Callable[[str, Callable[[], bool]], None]
+        self,
+        folder: Path,
+        *,
+        reserve_bytes: int,
+        control: Control,
+        say: Callable[[str], None],
+        record: Callable[[str, float], None],
+        longest_s: float,
     ):
         self._folder = folder
         self._reserve_bytes = reserve_bytes
-        self._wait = wait
+        self._control = control
+        self._say = say
+        self._record = record
+        self._longest_s = longest_s
+        self._waited_s = 0.0
+        self._has_given_up = False
 
     def before(self, coming_bytes: int) -> None:
-        """Return when what is coming fits beside the reserve."""
-        if not self._has_room(coming_bytes):
-            self._wait_for(coming_bytes, "the disk is too full for the next batch")
-
-    def write(self, work: Callable[[], ResultT], *, coming_bytes: int) -> ResultT:
-        """Do what writes; do it again, once there is room, for as long as the disk is full.
+        """Return when what is coming fits beside the reserve.
 
         Raises
         ------
-        Exception
-            What `work` raised for another reason, or `wait`.
+        LedgerFull
+            It did not within `longest_s`.
+        AbortAsked
+            Somebody wants the campaign to end.
         """
-        while True:
-            try:
-                return work()
-            except Exception as error:
-                if not is_full(error):
-                    raise
-                self._wait_for(coming_bytes, f"the disk is full ({error})")
+        if self._has_room(coming_bytes):
+            self._waited_s = 0.0
+            return
+        missing = LedgerFull(
+            self._folder,
+            needed_bytes=self._reserve_bytes + coming_bytes,
+            free_bytes=free_bytes(self._folder),
+            reason="safety.least_free_disk_mb and the next batch",
+        )
+        self._wait(missing, coming_bytes)
+        self._waited_s = 0.0
+
+    def when_full(self, full: LedgerFull) -> None:
+        """Return when a write that failed may be done again; raise `full` if it may not.
+
+        Raises
+        ------
+        LedgerFull
+            There was no room within `longest_s`.
+        AbortAsked
+            Somebody wants the campaign to end.
+        """
+        self._wait(full, full.needed_bytes or 0)
 
     def _has_room(self, coming_bytes: int) -> bool:
         return free_bytes(self._folder) >= self._reserve_bytes + coming_bytes
 
-    def _wait_for(self, coming_bytes: int, why: str) -> None:
-        needed = self._reserve_bytes + coming_bytes
-        missing = max(0, needed - free_bytes(self._folder))
-        self._wait(
-            f"{why}: free {shown_mb(max(missing, MB))} on the disk of {self._folder} (a batch is "
-            f"{shown_mb(coming_bytes)}, safety.least_free_disk_mb keeps "
-            f"{shown_mb(self._reserve_bytes)}); the run goes on by itself, nothing is lost",
-            lambda: self._has_room(coming_bytes),
+    def _wait(self, full: LedgerFull, coming_bytes: int) -> None:
+        if self._has_given_up:
+            raise full
+        self._has_given_up = True  # until the wait was worth it
+        before, text, waited_s = self._control.state, self._text(coming_bytes), 0.0
+        if not self._waited_s:
+            self._say(text)
+        self._enter(State.PAUSED, text)
+        while not waited_s or not self._has_room(coming_bytes):
+            if self._waited_s >= self._longest_s:
+                raise full
+            seconds = self._look_away()
+            waited_s, self._waited_s = waited_s + seconds, self._waited_s + seconds
+        self._has_given_up = False
+        self._enter(before, "there is room again")
+        said = f"there is room on the disk again after {waited_s:.0f} s"
+        self._say(said)
+        with suppress(LedgerFull):  # it is what was waited for that counts
+            self._record(f"{text}; {said}", waited_s)
+
+    def _look_away(self) -> float:
+        """Let some seconds go by and return how many, without those of a person's pause."""
+        began_s = time.monotonic()
+        try:
+            self._control.wait(LOOK_AGAIN_S)
+        except PauseAsked:
+            seconds = time.monotonic() - began_s
+            self._control.wait_while_paused(longest_s=self._longest_s)
+            return seconds
+        return time.monotonic() - began_s
+
+    def _enter(self, state: State, why: str) -> None:
+        with suppress(LedgerFull):  # the state is entered, and the journal cannot say so now
+            self._control.enter(state, why)
+
+    def _text(self, coming_bytes: int) -> str:
+        missing = self._reserve_bytes + coming_bytes - free_bytes(self._folder)
+        return (
+            f"the disk is full, light off: free {shown_mb(max(missing, MB))} on the disk of "
+            f"{self._folder.absolute()} ({shown_mb(coming_bytes)} are to come, "
+            f"{shown_mb(self._reserve_bytes)} are kept by safety.least_free_disk_mb); the run goes "
+            "on by itself when there is room, and nothing is lost"
         )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
-def _says_full(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
