@@ -149,11 +149,13 @@ def resume(
         from instrument.campaign.ledger import Ledger
         from instrument.campaign.run import recorded_config
 
+        if dry_run:
+            with Ledger.read(run_dir) as ledger:
+                config = recorded_config(ledger)
+                _dry_run(config, run_dir, ledger, what=str(run_dir), as_json=as_json, quiet=quiet)
+            return
         with Ledger.open(run_dir) as ledger:
             config = recorded_config(ledger)
-            if dry_run:
-                _dry_run(config, run_dir, ledger, what=str(run_dir), as_json=as_json, quiet=quiet)
-                return
             _finish(_execute(config, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
 
 
