@@ -6,7 +6,6 @@ passed in, and whoever opened them closes them.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import asdict
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
@@ -29,6 +29,7 @@ from instrument.campaign.scoring import (
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
+from instrument.campaign.states import State
 from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
@@ -49,15 +50,15 @@ class Campaign:
         New, or with the trials of an interrupted run.
     bus
         Takes the events.
-    stop
-        Set by whoever wants the campaign to stop between two trials.
+    control
+        Takes the state, and says when to pause or to end.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, stop: threading.Event):
+    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, control: Control):
         self._bench = bench
         self._ledger = ledger
         self._bus = bus
-        self._stop = stop
+        self._control = control
         self._config = bench.config
         self._noise = load_noise(self._config, bench, ledger.run_dir)
         grid = self._config.objects.stage_grid
@@ -76,7 +77,7 @@ class Campaign:
             space=self.space,
             positions=self._positions,
             noise=self._noise,
-            stop=stop,
+            control=control,
         )
         self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
@@ -87,16 +88,21 @@ class Campaign:
         }
         self._has_contenders = self._plan.contenders is not None
         self._is_noise_checked = False
+        self.is_complete = False
+        """Whether every trial of the plan was taken."""
 
     def run(self) -> Outcome:
-        """Run to the end of the plan, or until `stop` is set, between two checks of the noise.
+        """Run to the end of the plan, between two checks of the noise.
 
         Raises
         ------
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on. What was acknowledged is in the ledger; the bench must be
             made safe by whoever owns it.
+        AbortAsked
+            It is to end, after an exposure or a trial; no device is in the middle of something.
         """
+        self._control.enter(State.RUNNING)
         self._bus.emit(
             CampaignStarted(
                 run_dir=str(self._ledger.run_dir),
@@ -106,10 +112,12 @@ class Campaign:
             )
         )
         number = 0
-        while not self._stop.is_set():
+        while True:
+            self._pauses().again(self._control.checkpoint)
             started_s = time.perf_counter()
             proposal = self._plan.ask()
             if proposal is None:
+                self.is_complete = True
                 break
             self._record_contenders()
             row = self._rows.get(number)
@@ -163,7 +171,8 @@ class Campaign:
         is_done = when == "start" and self._is_noise_checked
         if is_done or not self._config.safety.self_check_repeats:
             return
-        record = Pauses(self._bench, self._bus, stop=self._stop).again(
+        self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
+        record = self._pauses().again(
             lambda: check_noise(
                 self._bench,
                 self._noise,
@@ -172,12 +181,17 @@ class Campaign:
                 space=self.space,
                 when=when,
                 trials=len(self._bits_per_pixel),
+                checkpoint=self._control.checkpoint,
             )
         )
+        self._control.enter(State.RUNNING)
         self._is_noise_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+
+    def _pauses(self) -> Pauses:
+        return Pauses(self._bench, self._bus, control=self._control)
 
     # ---- what is known
 

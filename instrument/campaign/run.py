@@ -7,7 +7,7 @@ it ended, and what could not be made safe is in the result.
 from __future__ import annotations
 
 import platform
-import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -26,13 +26,16 @@ from instrument.bench.connect import connect
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import AbortAsked, Control, OnChange
 from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice
+from instrument.campaign.events import EventBus, Notice, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
+from instrument.campaign.leaving import LeftAt, leave_bench
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
 
@@ -55,6 +58,8 @@ class RunResult:
         On a virtual bench, what only the simulator knows.
     unsafe
         Devices that could not be made safe; empty when all is well.
+    left_at
+        Where the bench was left.
     """
 
     run_dir: Path
@@ -64,6 +69,7 @@ class RunResult:
     truth: dict[str, float] | None
     seconds: float
     unsafe: tuple[Unsafe, ...]
+    left_at: LeftAt
 
 
 def new_run_dir(output: Path, name: str) -> Path:
@@ -120,7 +126,14 @@ def recorded_config(ledger: Ledger) -> Config:
     return parse_config(ledger.meta()["config"], source=str(ledger.run_dir), folder=ledger.run_dir)
 
 
-def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Event) -> RunResult:
+def execute(
+    config: Config,
+    ledger: Ledger,
+    bus: EventBus,
+    *,
+    control: Control,
+    on_ctrl_c: Callable[[], bool] | None = None,
+) -> RunResult:
     """Run or resume a campaign to its end, and bring the bench to a safe end.
 
     Parameters
@@ -131,8 +144,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         Open; stays open.
     bus
         Takes the events; stays open.
-    stop
-        Ends the campaign between two trials when set.
+    control
+        A new one: any thread may pause, resume and abort the campaign through it. Its `on_change`
+        belongs to this function.
+    on_ctrl_c
+        What Ctrl-C does, in place of ending the run (`instrument.bench.safety.signals_raise`).
 
     Raises
     ------
@@ -140,26 +156,32 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    IllegalTransition
+        `control` belongs to a campaign that has begun.
     """
     watch = Stopwatch()
-    ending = _Ending()
+    control.on_change = _teller(bus)
+    control.enter(State.CONNECTING)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
-    with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
+    with (
+        watch.measure("run"),
+        signals_raise(on_ctrl_c),
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
         try:
             bench = connect(config)
         except BaseException as error:  # all is safe and closed again
-            _record_end(ledger, error)
+            _record_end(ledger, control, error)
             raise
         try:
             _record_bench(ledger, bench)
-            _calibrate_if_asked(bench, ledger, bus, stop)
-            ending = _run_campaign(bench, ledger, bus, stop)
+            ending = _calibrate_and_search(bench, ledger, bus, control)
         except BaseException as error:
             try:
                 bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
             finally:
-                _record_end(ledger, error)
+                _record_end(ledger, control, error, unsafe=bench.close())
             raise
         unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
@@ -173,10 +195,12 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     ledger.set_meta("seconds", earlier_s + seconds)
     ledger.set_meta("status", ending.status)
     ledger.set_meta("why", ending.why)
+    ledger.set_meta("left_at", ending.left_at.record(unsafe))
     if ending.truth is not None:
         ledger.set_meta("truth", ending.truth)
     if ending.outcome is not None:
         _record_outcome(ledger, ending.outcome)
+    control.enter(State(ending.status), ending.why)
     bus.emit(end_event(ending.status, ending.outcome))
     return RunResult(
         run_dir=ledger.run_dir,
@@ -186,48 +210,76 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         truth=ending.truth,
         seconds=seconds,
         unsafe=unsafe,
+        left_at=ending.left_at,
     )
 
 
-def _record_end(ledger: Ledger, error: BaseException) -> None:
-    ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
-    ledger.set_meta("why", str(error))
+def _teller(bus: EventBus) -> OnChange:
+    def tell(before: State, now: State, why: str | None) -> None:
+        bus.emit(StateChanged(before=before, now=now, why=why))
+
+    return tell
+
+
+def _record_end(
+    ledger: Ledger, control: Control, error: BaseException, *, unsafe: Sequence[Unsafe] = ()
+) -> None:
+    is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
+    status = State.ABORTED if is_asked else State.FAILED
+    try:
+        ledger.set_meta("status", str(status))
+        ledger.set_meta("why", str(error))
+        ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
+    finally:
+        control.enter(status, str(error))
 
 
 @dataclass
 class _Ending:
+    left_at: LeftAt
     status: str = "failed"
     why: str | None = None
     outcome: Outcome | None = None
     truth: dict[str, float] | None = None
 
 
-def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> _Ending:
-    ending = _Ending()
-    campaign = Campaign(bench, ledger, bus, stop=stop)
+def _calibrate_and_search(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
     try:
-        ending.outcome = campaign.run()
-        ending.status = "aborted" if stop.is_set() else "finished"
-        ending.truth = _leave_bench(bench, ledger, campaign, ending.outcome)
+        _calibrate_if_asked(bench, ledger, bus, control)
+    except AbortAsked as asked:
+        left_at = LeftAt(what="safe", why="aborted while the camera was calibrated")
+        return _Ending(left_at, status="aborted", why=str(asked))
+    return _run_campaign(bench, ledger, bus, control)
+
+
+def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
+    ending = _Ending(LeftAt(what="safe", why="the campaign did not end"))
+    campaign = Campaign(bench, ledger, bus, control=control)
+    try:
+        try:
+            ending.outcome = campaign.run()
+            ending.status = "finished"
+        except AbortAsked as asked:
+            ending.status, ending.why = "aborted", str(asked)
+            ending.outcome = campaign.outcome()
+        ending.left_at = leave_bench(
+            bench, campaign.space, ending.outcome, has_finished=campaign.is_complete
+        )
+        ending.truth = _truth(bench, ledger)
     except Interrupted as signal:
         ending.status, ending.why = "aborted", str(signal)
+        ending.left_at = LeftAt(what="safe", why=f"{signal}, in the middle of something")
     except (DeviceError, InterlockTripped, LedgerError) as error:
         ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
+        ending.left_at = LeftAt(what="safe", why=str(error))
         bus.emit(Notice(text=str(error)))
     if ending.outcome is None:
         ending.outcome = campaign.outcome()
     return ending
 
 
-def _leave_bench(
-    bench: Bench, ledger: Ledger, campaign: Campaign, outcome: Outcome
-) -> dict[str, float] | None:
-    """Bring the bench to where `on_stop` wants it; return the simulator's truth, if any."""
-    designs = {"best": outcome.best_design, "start": campaign.space.start}
-    design = designs.get(bench.config.safety.on_stop)
-    if design is not None:
-        bench.apply(design, space=campaign.space, stopwatch=Stopwatch())
-        bench.keep_design()
+def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:
+    """Return what only the simulator knows, if there is one."""
     if bench.truth is None:
         return None
     first = next(iter(ledger.trials()), None)
@@ -238,7 +290,7 @@ def _leave_bench(
     return truth
 
 
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
+def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> None:
     """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
     asked = bench.config.noise
     path = ledger.run_dir / NOISE_FILE
@@ -246,10 +298,17 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threa
         return
     protocol = PROTOCOLS[asked.calibrate]
     check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
+    control.enter(State.CALIBRATING, f"calibrating the camera ({asked.calibrate})")
     bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
     state = ledger.run_dir / "calibration.npz"
-    result = Pauses(bench, bus, stop=stop).again(
-        lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
+    result = Pauses(bench, bus, control=control).again(
+        lambda: calibrate(
+            bench,
+            protocol,
+            state=state,
+            on_level=lambda _done, _of, _what: None,
+            checkpoint=control.checkpoint,
+        )
     )
     as_noise(result, bench, protocol).save(path, measured_at=datetime.now(UTC).isoformat())
     for warning in result.warnings:

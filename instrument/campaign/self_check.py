@@ -7,7 +7,7 @@ good: a better calibration can score them again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from drivers import Position
 from estimation import EstimationError, InfraredNoise, check_repeats
 from instrument.bench.acquisition import black_level, capture_repeats
 from instrument.bench.bench import Bench
+from instrument.bench.holding import never
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import NoiseChecked
 from instrument.campaign.scoring import BenchNoise, expected_black_adu, noise_at
@@ -39,6 +40,7 @@ def check_noise(
     space: DesignSpace,
     when: When,
     trials: int,
+    checkpoint: Callable[[], None] = never,
 ) -> dict[str, Any]:
     """Bring the bench to `design`, expose repeats of one object, and compare.
 
@@ -55,6 +57,8 @@ def check_noise(
         What is looked at, or None to leave the bench as it is; the light is on only while it is.
     when, trials
         Where the campaign is; kept in the record, `trials` also as the seed of the dequantisation.
+    checkpoint
+        Called before every exposure; a `PauseAsked` of it ends the check, to be begun again.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def check_noise(
     record["black_level_adu"] = black_level(bench, stopwatch=Stopwatch())
     record["expected_black_adu"] = expected_black_adu(here)
     repeats = bench.config.safety.self_check_repeats
-    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch)
+    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch, checkpoint=checkpoint)
     spent = stopwatch.seconds()
     record["frame_s"] = (spent["exposure"] + spent.get("interlock", 0.0)) / repeats
     try:

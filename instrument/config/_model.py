@@ -80,7 +80,8 @@ class SafetyConfig(Section):
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
     switches it off if this one dies. `dose` limits the light on the sample. While the disk of a run
-    has less left than a batch and `least_free_disk_mb`, the run waits in the dark.
+    has less left than a batch and `least_free_disk_mb`, the run waits in the dark. A wait or pause
+    that nobody ends in `longest_pause_s` ends the run.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
@@ -94,6 +95,7 @@ class SafetyConfig(Section):
     guardian: bool = True
     dose: DoseConfig | None = None
     least_free_disk_mb: Duration = 500.0
+    longest_pause_s: Positive = 8 * 3600.0
 
     @field_validator("self_check_repeats")
     @classmethod

@@ -28,9 +28,11 @@ from instrument.campaign.events import (
     NoiseChecked,
     Notice,
     PreflightDone,
+    StateChanged,
     TrialScored,
     TrialStarted,
 )
+from instrument.campaign.states import State
 from instrument.config import (
     CameraRole,
     Config,
@@ -71,6 +73,7 @@ class ProgressBar:
             transient=False,
         )
         self._task = self._progress.add_task("connecting", total=None, scores="")
+        self._phase = "initial"
         self._progress.start()
         self._began_s = time.monotonic()
 
@@ -79,12 +82,16 @@ class ProgressBar:
         match event:
             case CampaignStarted():
                 self._progress.update(
-                    self._task, description="initial", total=event.trials, completed=event.done
+                    self._task, description=self._phase, total=event.trials, completed=event.done
                 )
             case PreflightDone():
                 self._progress.console.print(preflight_table(event.preflight))
             case TrialStarted():
+                self._phase = event.phase
                 self._progress.update(self._task, description=event.phase)
+            case StateChanged():
+                shown = self._phase if event.now == State.RUNNING else str(event.now)
+                self._progress.update(self._task, description=shown)
             case FrameCaptured():
                 pass
             case TrialScored():

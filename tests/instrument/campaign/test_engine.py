@@ -1,11 +1,10 @@
-import threading
-
 import numpy as np
 import pytest
 
 from drivers import DeviceError
 from instrument.bench.interlocks import Interlock, InterlockTripped
 from instrument.campaign import pausing
+from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice, TrialScored
 from instrument.campaign.ledger import Ledger, LedgerError
@@ -16,13 +15,13 @@ class Killed(BaseException):
     """Stands for a kill -9: nothing may catch it."""
 
 
-def run(config, ledger, *, bench=None, stop=None, observer=None):
+def run(config, ledger, *, bench=None, control=None, observer=None):
     bus = EventBus()
     if observer is not None:
         bus.subscribe(observer, name="test")
     bench = bench or make_bench(config)
     try:
-        return Campaign(bench, ledger, bus, stop=stop or threading.Event()).run()
+        return Campaign(bench, ledger, bus, control=control or Control()).run()
     finally:
         bus.close()
 
@@ -129,13 +128,14 @@ def test_a_captured_batch_is_scored_without_exposing_again(config, ledger, monke
     assert row.state == "captured"
     monkeypatch.undo()
     bench = make_bench(config)
-    stop = threading.Event()
+    control = Control()
 
     def stop_after_first(event):
         if isinstance(event, TrialScored):
-            stop.set()
+            control.abort("enough")
 
-    run(config, ledger, bench=bench, stop=stop, observer=stop_after_first)
+    with pytest.raises(AbortAsked, match="enough"):
+        run(config, ledger, bench=bench, control=control, observer=stop_after_first)
     assert ledger.trials()[0].parts == row.parts
 
 
@@ -144,23 +144,6 @@ def test_a_ledger_of_another_search_is_refused(config, ledger, tmp_path):
     other = make_config(tmp_path, search={"engine": "sobol", "seed": 5})
     with pytest.raises(LedgerError, match=r"trial 1 .*not what this infoloop would"):
         run(other, ledger)
-
-
-def test_stop_ends_the_campaign_between_two_trials(config, ledger):
-    stop = threading.Event()
-    bench = make_bench(config)
-    camera = bench.devices["camera"]
-    snap = camera.snap
-    count = iter(range(10**6))
-
-    def stop_in_the_second_trial(*, timeout_s):
-        if next(count) == 20:
-            stop.set()
-        return snap(timeout_s=timeout_s)
-
-    camera.snap = stop_in_the_second_trial
-    run(config, ledger, bench=bench, stop=stop)
-    assert [row.state for row in ledger.trials()] == ["scored", "scored"]
 
 
 def interlocked(config, values, action):
