@@ -6,8 +6,9 @@ it ended, and what could not be made safe is in the result.
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -26,14 +27,16 @@ from instrument.bench.connect import connect
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.checks import Preflight, PreflightStopped
 from instrument.campaign.control import AbortAsked, Control, OnChange
 from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice, StateChanged
+from instrument.campaign.events import EventBus, Notice, PreflightDone, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
 from instrument.campaign.leaving import LeftAt, leave_bench
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
+from instrument.campaign.preflight import Standing, preflight
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
@@ -51,7 +54,7 @@ class RunResult:
     status
         `finished`, `aborted` (somebody asked) or `failed`.
     why
-        Of a run that did not finish.
+        Of a run that did not finish, or finished before its plan did: its light was spent.
     outcome
         None if nothing was captured.
     truth
@@ -156,6 +159,8 @@ def execute(
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    PreflightStopped
+        The run must not begin, or not go on.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """
@@ -175,8 +180,9 @@ def execute(
             _record_end(ledger, control, error)
             raise
         try:
+            look_at = _preflight(config, bench, ledger, bus)
             _record_bench(ledger, bench)
-            ending = _calibrate_and_search(bench, ledger, bus, control)
+            ending = _calibrate_and_search(bench, ledger, bus, control, look_at)
         except BaseException as error:
             try:
                 bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
@@ -221,6 +227,29 @@ def _teller(bus: EventBus) -> OnChange:
     return tell
 
 
+LookAt = Callable[[Mapping[str, Any] | None], Preflight]
+"""The preflight of a run, by the record of the self-check if there was one."""
+
+
+def _preflight(config: Config, bench: Bench, ledger: Ledger, bus: EventBus) -> LookAt:
+    """Look at everything before any light comes on; return how to look again with the self-check.
+
+    Raises
+    ------
+    PreflightStopped
+        The run must not begin. One that has finished has nothing to begin.
+    """
+    look_at = functools.partial(
+        preflight, config, bench, run_dir=ledger.run_dir, standing=Standing.of(ledger)
+    )
+    if ledger.meta().get("status") != "finished":
+        found = look_at(look=None)
+        if found.stops:
+            bus.emit(PreflightDone(preflight=found))
+            raise PreflightStopped(found)
+    return lambda look: look_at(look=look)
+
+
 def _record_end(
     ledger: Ledger, control: Control, error: BaseException, *, unsafe: Sequence[Unsafe] = ()
 ) -> None:
@@ -243,22 +272,26 @@ class _Ending:
     truth: dict[str, float] | None = None
 
 
-def _calibrate_and_search(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
+def _calibrate_and_search(
+    bench: Bench, ledger: Ledger, bus: EventBus, control: Control, look_at: LookAt
+) -> _Ending:
     try:
         _calibrate_if_asked(bench, ledger, bus, control)
     except AbortAsked as asked:
         left_at = LeftAt(what="safe", why="aborted while the camera was calibrated")
         return _Ending(left_at, status="aborted", why=str(asked))
-    return _run_campaign(bench, ledger, bus, control)
+    return _run_campaign(bench, ledger, bus, control, look_at)
 
 
-def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
+def _run_campaign(
+    bench: Bench, ledger: Ledger, bus: EventBus, control: Control, look_at: LookAt
+) -> _Ending:
     ending = _Ending(LeftAt(what="safe", why="the campaign did not end"))
-    campaign = Campaign(bench, ledger, bus, control=control)
+    campaign = Campaign(bench, ledger, bus, control=control, preflight=look_at)
     try:
         try:
             ending.outcome = campaign.run()
-            ending.status = "finished"
+            ending.status, ending.why = "finished", campaign.spent
         except AbortAsked as asked:
             ending.status, ending.why = "aborted", str(asked)
             ending.outcome = campaign.outcome()

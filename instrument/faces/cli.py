@@ -403,6 +403,8 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
     if result.status == "aborted":
         _say(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
         raise typer.Exit(INTERRUPTED)
+    if result.status == "finished" and result.why is not None and not quiet:
+        _say(f"finished before all trials were taken: {result.why}")
     if result.status == "failed":
         _say(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", style="red")
         raise typer.Exit(FAILED)
