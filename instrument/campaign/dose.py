@@ -169,7 +169,7 @@ class LightDose:
     bench
         Whose lights are counted, from the start of this process on.
     planned
-        By piece of work; replaced by what was measured once that was longer.
+        By piece of work; replaced by what was measured, in any session, once that was longer.
     recorded
         By earlier sessions of the run, if any.
     record
@@ -195,6 +195,8 @@ class LightDose:
             self._before = Energy.from_plain(recorded) + Energy(
                 under_way["total_mj"], under_way["anywhere_mj"]
             )
+            for piece, (sample_s, object_s) in recorded.get("longest_s", {}).items():
+                self._lengthen(piece, LitPlan(sample_s, object_s))
         self._at_begin = self._at_mark = self._session()
 
     @classmethod
@@ -276,11 +278,8 @@ class LightDose:
         came = session - self._at_begin
         area_cm2 = self._config.area_mm2 * CM2_PER_MM2
         dose = came.dose(self._config.area_mm2)
-        longest = self._longest[piece]
-        self._longest[piece] = LitPlan(
-            max(longest.sample_s, dose.sample_mj_cm2 * area_cm2 / power),
-            max(longest.object_s, dose.object_mj_cm2 * area_cm2 / power),
-        )
+        seconds = (each * area_cm2 / power for each in (dose.sample_mj_cm2, dose.object_mj_cm2))
+        self._lengthen(piece, LitPlan(*seconds))
 
     def settle(self) -> None:
         """Record what was given; nothing is under way any more."""
@@ -302,6 +301,12 @@ class LightDose:
             "run_sample_mj_cm2": run.sample_mj_cm2,
         }
 
+    def _lengthen(self, piece: Piece, seen: LitPlan) -> None:
+        longest = self._longest[piece]
+        self._longest[piece] = LitPlan(
+            max(longest.sample_s, seen.sample_s), max(longest.object_s, seen.object_s)
+        )
+
     def _session(self) -> Energy:
         return Energy.of(self._bench.lighting.lit_time, self._units)
 
@@ -311,7 +316,8 @@ class LightDose:
 
     def _record(self, more: Mapping[str, Any]) -> None:
         given = self._before + self._session()
-        self._make_durable({**given.as_plain(), **more})
+        longest_s = {name: [each.sample_s, each.object_s] for name, each in self._longest.items()}
+        self._make_durable({**given.as_plain(), "longest_s": longest_s, **more})
 
 
 def units_of(bench: Bench) -> dict[str, str]:
