@@ -7,6 +7,7 @@ when this returns or raises.
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -260,10 +261,11 @@ def capture_repeats(
     *,
     stopwatch: Stopwatch,
     checkpoint: Callable[[], None] = never,
+    on_frame: Callable[[float], None] = lambda _seconds: None,
 ) -> UInt16[np.ndarray, "repeats height width"]:
     """Expose `repeats` times on one object, as `capture_batch` does once; nothing moves meanwhile.
 
-    Without a position the sample stays where it is.
+    Without a position the sample stays where it is. `on_frame` takes the seconds of each frame.
 
     Raises
     ------
@@ -282,7 +284,9 @@ def capture_repeats(
             bench.move_sample(role, position, stopwatch=stopwatch)
         for index in range(repeats):
             checkpoint()
+            began_s = time.perf_counter()
             counts[index] = bench.expose(stopwatch=stopwatch)
+            on_frame(time.perf_counter() - began_s)
     return counts
 
 

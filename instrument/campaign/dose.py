@@ -169,7 +169,7 @@ class LightDose:
     bench
         Whose lights are counted, from the start of this process on.
     planned
-        By piece of work; replaced by what was measured, in any session, once that was longer.
+        By piece of work; counts until one was measured, in this session or an earlier one.
     recorded
         By earlier sessions of the run, if any.
     record
@@ -188,7 +188,8 @@ class LightDose:
         self._make_durable = record
         self._units = units_of(bench)
         self._config: DoseConfig | None = bench.config.safety.dose if self._units else None
-        self._longest = dict(planned)
+        self._planned = dict(planned)
+        self._measured: dict[Piece, LitPlan] = {}
         self._before = Energy()
         if recorded is not None:
             under_way = recorded.get("under_way", {"total_mj": 0.0, "anywhere_mj": 0.0})
@@ -196,7 +197,7 @@ class LightDose:
                 under_way["total_mj"], under_way["anywhere_mj"]
             )
             for piece, (sample_s, object_s) in recorded.get("longest_s", {}).items():
-                self._lengthen(piece, LitPlan(sample_s, object_s))
+                self._measured[piece] = LitPlan(sample_s, object_s)
         self._at_begin = self._at_mark = self._session()
 
     @classmethod
@@ -227,7 +228,7 @@ class LightDose:
         more_s
             Seconds of other light, which falls on every object.
         """
-        trial, check = self._longest["trial"], self._longest["self_check"]
+        trial, check = self._lit("trial"), self._lit("self_check")
         sample_s = trials * trial.sample_s + checks * check.sample_s + more_s
         object_s = trials * trial.object_s + checks * check.object_s + more_s
         coming = Energy(power * sample_s, power * object_s)
@@ -270,16 +271,17 @@ class LightDose:
             }
             self._record({"under_way": under_way})
 
-    def end(self, piece: Piece, power: float) -> None:
-        """Learn from a piece of work how long the light is on for one."""
-        if self._config is None or power <= 0:
+    def end(self, piece: Piece, power: float, *, share: float = 1.0) -> None:
+        """Learn from a piece of work, or a share of one, how long the light is on at most."""
+        if self._config is None or power <= 0 or share <= 0:
             return
-        session = self._session()
-        came = session - self._at_begin
+        dose = (self._session() - self._at_begin).dose(self._config.area_mm2)
         area_cm2 = self._config.area_mm2 * CM2_PER_MM2
-        dose = came.dose(self._config.area_mm2)
-        seconds = (each * area_cm2 / power for each in (dose.sample_mj_cm2, dose.object_mj_cm2))
-        self._lengthen(piece, LitPlan(*seconds))
+        longest = self._measured.get(piece, LitPlan(0.0, 0.0))
+        self._measured[piece] = LitPlan(
+            max(longest.sample_s, dose.sample_mj_cm2 * area_cm2 / power / share),
+            max(longest.object_s, dose.object_mj_cm2 * area_cm2 / power / share),
+        )
 
     def settle(self) -> None:
         """Record what was given; nothing is under way any more."""
@@ -301,22 +303,19 @@ class LightDose:
             "run_sample_mj_cm2": run.sample_mj_cm2,
         }
 
-    def _lengthen(self, piece: Piece, seen: LitPlan) -> None:
-        longest = self._longest[piece]
-        self._longest[piece] = LitPlan(
-            max(longest.sample_s, seen.sample_s), max(longest.object_s, seen.object_s)
-        )
+    def _lit(self, piece: Piece) -> LitPlan:
+        return self._measured.get(piece, self._planned[piece])
 
     def _session(self) -> Energy:
         return Energy.of(self._bench.lighting.lit_time, self._units)
 
     def _seconds(self, piece: Piece, per: Literal["object", "sample"]) -> float:
-        longest = self._longest[piece]
-        return longest.object_s if per == "object" else longest.sample_s
+        lit = self._lit(piece)
+        return lit.object_s if per == "object" else lit.sample_s
 
     def _record(self, more: Mapping[str, Any]) -> None:
         given = self._before + self._session()
-        longest_s = {name: [each.sample_s, each.object_s] for name, each in self._longest.items()}
+        longest_s = {name: [each.sample_s, each.object_s] for name, each in self._measured.items()}
         self._make_durable({**given.as_plain(), "longest_s": longest_s, **more})
 
 

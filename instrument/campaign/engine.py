@@ -182,6 +182,7 @@ class Campaign:
         self._ledger.set_meta("preflight", {**found.as_plain(), "at": at})
         self._bus.emit(PreflightDone(preflight=found))
         if found.stops:
+            self._supplies.settle()
             raise PreflightStopped(found)
 
     # ---- one trial

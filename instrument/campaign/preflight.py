@@ -207,7 +207,7 @@ def _dose(
     whole, first, second = (expected(trials).per(limit.per) for trials in (left, 1, 2))
     shown = expected(left)
     value = (
-        f"object {shown.object_mj_cm2:.3g}, sample {shown.sample_mj_cm2:.3g} mJ/cm2; "
+        f"object {_shown(shown.object_mj_cm2)}, sample {_shown(shown.sample_mj_cm2)} mJ/cm2; "
         f"limit {limit.limit_mj_cm2:g} per {limit.per}"
     )
     remedy = "lower the light's level or the exposure"
@@ -220,6 +220,10 @@ def _dose(
     if silent:
         return Check(name, value, WARN, f"without {silent}, whose level is no power")
     return Check(name, value, OK, "planned, at the file's light levels; counted while it is on")
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _expected_doses(

@@ -7,7 +7,7 @@ has spent its budget, and ends as one that has spent its trials does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from instrument.bench.bench import Bench
@@ -15,7 +15,7 @@ from instrument.campaign.control import Control
 from instrument.campaign.disk import MB, DiskRoom, batch_bytes
 from instrument.campaign.dose import LightDose, Piece, highest_power_mw, plan_of_light
 from instrument.campaign.events import EventBus, Notice
-from instrument.campaign.ledger import Ledger
+from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.pace import pace_of
 from instrument.design import Design, DesignSpace
 from instrument.grid import Positions
@@ -45,6 +45,7 @@ class Supplies:
         safety = bench.config.safety
         self._bench = bench
         self._space = space
+        self._objects, self._captured = len(positions), 0
         self._batch_bytes = batch_bytes(bench.config, bench)
         self._room = DiskRoom(
             ledger.run_dir,
@@ -84,11 +85,19 @@ class Supplies:
         power_mw = self._power_mw(design)
         self._light.begin(piece, power_mw)
         self._light.take()
-        yield
-        self._light.end(piece, power_mw)
+        self._captured = 0
+        try:
+            yield
+        except BaseException:
+            with suppress(LedgerError):  # what went wrong first is what counts
+                self._light.settle()
+            raise
+        share = self._captured / self._objects if piece == "trial" else 1.0
+        self._light.end(piece, power_mw, share=share)
 
-    def dose(self) -> dict[str, Any] | None:
-        """Return the dose of the batch that was just taken, for its record."""
+    def dose(self, objects: int) -> dict[str, Any] | None:
+        """Return the dose of a batch of so many objects that was just taken, for its record."""
+        self._captured += objects
         return self._light.take()
 
     def settle(self) -> None:

@@ -68,7 +68,8 @@ class Measurement:
     control
         Says when to pause or to end, between two exposures.
     dose
-        Returns what a batch gave to the sample, for its record; None where that is not known.
+        Takes the objects of a batch that was just captured and returns what it gave to the sample,
+        for its record; None where that is not known.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Measurement:
         positions: Positions,
         noise: BenchNoise,
         control: Control,
-        dose: Callable[[], dict[str, Any] | None] = lambda: None,
+        dose: Callable[[int], dict[str, Any] | None] = lambda _objects: None,
     ):
         self._bench = bench
         self._dose = dose
@@ -151,7 +152,7 @@ class Measurement:
         pauses = Pauses(self._bench, self._bus, control=self._control)
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
-        dose = self._dose()
+        dose = self._dose(len(batch.counts))
         if dose is not None:
             record["dose"] = dose
         if self._bench.truth is not None:
