@@ -1,11 +1,16 @@
 """Light dose: power times lit time over area, by closed forms; counted by the bench itself."""
 
 import math
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers import DeviceError
+from drivers.virtual.scpi_server import VirtualLed
+from instrument.bench.acquisition import capture_batch
+from instrument.bench.connect import connect
 from instrument.bench.lit import Lit, LitTime
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.dose import (
@@ -20,7 +25,7 @@ from instrument.campaign.dose import (
 )
 from instrument.campaign.ledger import Ledger
 from instrument.config import ConfigError
-from tests.instrument.fakes import make_bench, make_config
+from tests.instrument.fakes import broken, make_bench, make_config
 
 LIMITED = {"safety": {"dose": {"area_mm2": 0.01, "limit_mj_cm2": 1000}}}
 
@@ -109,9 +114,6 @@ def test_light_counts_from_its_order_to_its_verified_darkness(bench, clock):
 
 
 def test_light_that_could_not_be_switched_off_goes_on_counting(bench, clock):
-    from drivers import DeviceError
-    from tests.instrument.fakes import broken
-
     bench.devices["light"].fails_on = {"make_safe": broken()}
     with pytest.raises(DeviceError), bench.illuminated(stopwatch=Stopwatch()):
         clock.now_s += 1.0
@@ -243,3 +245,32 @@ def test_the_power_of_a_design_is_the_highest_level_of_any_shot(tmp_path):
     asked = space.from_vector([0.0, 0.0, 0.0, 0.0, 2.0, 7.0])
     assert highest_power_mw(bench, asked, space) == pytest.approx(7.0)
     assert highest_power_mw(bench, None, space) == pytest.approx(10.0)
+
+
+def test_the_dose_of_the_virtual_led_is_never_below_what_it_gave(tmp_path, ledger, monkeypatch):
+    """The simulator integrates its own optical power; the bench may count more, never less."""
+    given = {"mj": 0.0, "since_s": 0.0, "mw": 0.0}
+    execute = VirtualLed.execute
+
+    def integrate(led, line):
+        answer = execute(led, line)
+        now_s = time.monotonic()
+        given["mj"] += given["mw"] * (now_s - given["since_s"])
+        given["since_s"], given["mw"] = now_s, led.optical_power_mw()
+        return answer
+
+    monkeypatch.setattr(VirtualLed, "execute", integrate)
+    config = make_config(tmp_path, objects={"stage_grid": {"count": 4}}, **LIMITED)
+    with connect(config) as bench:
+        counted = light(bench, ledger)
+        began_s = time.monotonic()
+        bench.apply(bench.space().start, space=bench.space(), stopwatch=Stopwatch())
+        capture_batch(
+            bench, ((0.0, 0.0), (20.0, 0.0), (200.0, 0.0), (220.0, 0.0)),
+            stopwatch=Stopwatch(), on_frame=lambda _index, _frame: None,
+        )  # fmt: skip
+        most_mj = 10.0 * (time.monotonic() - began_s)
+        dose = counted.take()
+    counted_mj = dose["sample_mj_cm2"] * 1e-4  # on 0.01 mm2
+    assert 0 < given["mj"] <= counted_mj <= most_mj
+    assert dose["object_mj_cm2"] < dose["sample_mj_cm2"]  # two pairs, farther apart than the spot
