@@ -18,6 +18,7 @@ from instrument.config._design_file import (
     load_design_config,
     parse_design_config,
 )
+from instrument.config._dose import DoseConfig
 from instrument.config._load import (
     ConfigError,
     find_declarations,
@@ -93,6 +94,7 @@ __all__ = [
     "DesignConfig",
     "DiscParameter",
     "DisplayConfig",
+    "DoseConfig",
     "DriverConfig",
     "EmitterRole",
     "ExposureParameter",

@@ -258,6 +258,16 @@ def _from_first_to_last(said: list[list[str]]) -> list[str]:
 
 
 _SHARES = ("saturated_fraction", "zero_fraction", "mean_adu")
+
+
+def _join_doses(said: list[dict[str, float]]) -> dict[str, float]:
+    """Add up what the parts gave; what the run had got is what it had after the last."""
+    joined = dict(said[-1])
+    for name in ("object_mj_cm2", "sample_mj_cm2"):
+        joined[name] = sum(dose.get(name, 0.0) for dose in said)
+    return joined
+
+
 _JOINS = {
     "positions_um": _join_lists,
     "warnings": _join_lists,
@@ -267,4 +277,5 @@ _JOINS = {
     "captured_at": _from_first_to_last,
     "truth": _last,
     "refused": _last,
+    "dose": _join_doses,
 }
