@@ -22,6 +22,7 @@ from drivers.virtual.options import PupilMicroscopeOptions
 from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
+from instrument.bench.camera_mode import camera_mode
 from instrument.bench.connect import connect
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe, signals_raise
@@ -267,6 +268,7 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threa
 def _record_bench(ledger: Ledger, bench: Bench) -> None:
     ledger.set_meta("status", "running")
     ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
+    ledger.set_meta("camera_mode", asdict(camera_mode(bench)))
     ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})
 
 

@@ -36,6 +36,7 @@ from instrument.config._model import (
 from instrument.config._modulator import SlmRole
 from instrument.config._noise import (
     NoiseCalibrate,
+    NoiseConfig,
     NoiseFile,
     NoiseNumbers,
     NoiseOfCounts,
@@ -105,6 +106,7 @@ __all__ = [
     "ListedMicroManager",
     "LoadedMicroManager",
     "NoiseCalibrate",
+    "NoiseConfig",
     "NoiseFile",
     "NoiseNumbers",
     "NoiseOfCounts",
