@@ -311,8 +311,10 @@ class _Estimator:
 def _recorded(row: TrialRow) -> TrialScore | None:
     if row.score is None:
         return None
+    error = row.estimate.get("frame_noise_standard_error")
     return TrialScore(
         bits_per_pixel=float(row.estimate["bits_per_pixel"]),
+        standard_error_per_pixel=float(row.estimate["standard_error"] if error is None else error),
         score=row.score,
         standard_error=row.standard_error or 0.0,
         per_object_bits=tuple(row.estimate.get("per_object_bits", ())),
@@ -322,6 +324,7 @@ def _recorded(row: TrialRow) -> TrialScore | None:
 def _made(score: Score) -> TrialScore:
     return TrialScore(
         bits_per_pixel=score.estimate.bits_per_pixel,
+        standard_error_per_pixel=score.standard_error_per_pixel,
         score=score.objective,
         standard_error=score.standard_error,
         per_object_bits=tuple(float(bits) for bits in score.estimate.per_object_bits),

@@ -33,15 +33,16 @@ class TrialScore:
 
     Parameters
     ----------
-    bits_per_pixel
-        Information.
+    bits_per_pixel, standard_error_per_pixel
+        Information, and its error between designs on the same objects.
     score, standard_error
-        Objective of the campaign and its error between designs, bits.
+        The same as the objective of the campaign, bits.
     per_object_bits
         Contribution of every object, bits/pixel.
     """
 
     bits_per_pixel: float
+    standard_error_per_pixel: float
     score: float
     standard_error: float
     per_object_bits: tuple[float, ...]
@@ -302,6 +303,7 @@ def _plain_score(score: TrialScore | None) -> dict[str, float] | None:
         return None
     return {
         "bits_per_pixel": score.bits_per_pixel,
+        "standard_error_per_pixel": score.standard_error_per_pixel,
         "score": score.score,
         "standard_error": score.standard_error,
     }
