@@ -64,8 +64,10 @@ class Settings:
         Of the campaign.
     mode
         Camera that the frames came from, None where the run does not say.
-    is_checked
-        Whether each trial's exposure and temperature must be those of the calibration.
+    noise_file
+        Calibration instead of the run's noise, None for that.
+    other_camera
+        Whether it may be of another camera, mode, exposure or temperature.
     """
 
     density: DensityName
@@ -73,7 +75,8 @@ class Settings:
     objective: str
     seed: int
     mode: CameraMode | None
-    is_checked: bool
+    noise_file: Path | None
+    other_camera: bool
 
 
 def rescore(
@@ -124,18 +127,12 @@ def rescore(
         meta = ledger.meta()
         rows = ledger.trials()
     chosen = choose_trials(rows, trials, best_trial=meta.get("best_trial"))
-    settings = _settings(meta, density=density, patch=patch)
-    if noise is None:
-        camera_noise = _recorded_noise(run_dir, meta, settings.mode)
-        source: dict[str, Any] = {"of": "the run", "noise": meta["config"]["noise"]}
-    else:
-        camera_noise, content = _given_noise(noise, settings.mode, other_camera=other_camera)
-        settings = replace(settings, is_checked=not other_camera)
-        sha256 = hashlib.sha256(content).hexdigest()
-        source = {"of": str(noise), "sha256": sha256, "other_camera": other_camera}
-    on_begin(len(chosen))
+    settings = replace(
+        _settings(meta, density=density, patch=patch), noise_file=noise, other_camera=other_camera
+    )
+    source = _noise_source(meta, settings)
     done: list[RescoredTrial] = []
-    for trial in _estimates(run_dir, chosen, settings, camera_noise, workers=workers):
+    for trial in _estimates(run_dir, chosen, settings, on_begin=on_begin, workers=workers):
         done.append(trial)
         on_trial(trial)
     densities = {trial.estimate["density"] for trial in done if trial.new}
@@ -175,12 +172,28 @@ def _settings(meta: Mapping[str, Any], *, density: str | None, patch: int | None
         objective=score.objective,
         seed=search.seed,
         mode=None if said is None else CameraMode(**said),
-        is_checked=False,
+        noise_file=None,
+        other_camera=False,
     )
 
 
-def _recorded_noise(run_dir: Path, meta: Mapping[str, Any], mode: CameraMode | None) -> BenchNoise:
-    """Return the run's own noise."""
+def _noise_source(meta: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Say where the noise comes from, for the record."""
+    file = settings.noise_file
+    if file is None:
+        return {"of": "the run", "noise": meta["config"]["noise"]}
+    try:
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RescoreError(f"--noise {file}: {error.strerror or error}") from error
+    return {"of": str(file), "sha256": sha256, "other_camera": settings.other_camera}
+
+
+def _noise(run_dir: Path, meta: Mapping[str, Any], settings: Settings) -> BenchNoise:
+    """Return the run's own noise, or the calibration that was given for its camera."""
+    mode = settings.mode
+    if settings.noise_file is not None:
+        return _given_noise(settings.noise_file, mode, other_camera=settings.other_camera)
     if mode is None:
         raise RescoreError(
             f"{run_dir} does not say which camera its frames came from: an older infoloop recorded "
@@ -196,14 +209,8 @@ def _recorded_noise(run_dir: Path, meta: Mapping[str, Any], mode: CameraMode | N
         ) from error
 
 
-def _given_noise(
-    file: Path, mode: CameraMode | None, *, other_camera: bool
-) -> tuple[SensorNoise, bytes]:
-    """Return a calibration and its content; raise unless it was made for the run's camera."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RescoreError(f"noise {file}: {error.strerror or error}") from error
+def _given_noise(file: Path, mode: CameraMode | None, *, other_camera: bool) -> SensorNoise:
+    """Return a calibration; raise unless it was made for the run's camera."""
     noise = SensorNoise.load(file)
     if not other_camera:
         for_camera = {k: v for k, v in noise.key.items() if not k.startswith(OF_A_TRIAL)}
@@ -213,7 +220,7 @@ def _given_noise(
             raise CalibrationMismatch(
                 f"{file}: {error}; to score with it all the same, say --other-camera"
             ) from error
-    return noise, content
+    return noise
 
 
 # ---- one trial after the other
@@ -223,26 +230,27 @@ def _estimates(
     run_dir: Path,
     rows: Sequence[TrialRow],
     settings: Settings,
-    noise: BenchNoise,
     *,
+    on_begin: Callable[[int], None],
     workers: int,
 ) -> Iterator[RescoredTrial]:
     """Yield the trials in order; the first that scores settles the density of all others."""
     left = list(rows)
-    with _Estimator(run_dir, settings, noise) as estimator:
-        while left and (workers < 2 or settings.density in AUTOMATIC):
+    with _Estimator(run_dir, settings) as estimator:
+        on_begin(len(left))
+        while left and (workers < 2 or estimator.settings.density in AUTOMATIC):
             trial = estimator(left.pop(0))
             yield trial
-            if trial.new and settings.density in AUTOMATIC:
+            if trial.new and estimator.settings.density in AUTOMATIC:
                 settled = cast("DensityName", trial.estimate["density"])
-                settings = replace(settings, density=settled)
-                estimator.settings = settings
+                estimator.settings = replace(settings, density=settled)
+        settled_settings = estimator.settings
     if left:
         pool = ProcessPoolExecutor(
             min(workers, len(left)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin_worker,
-            initargs=(run_dir, settings, noise),
+            initargs=(run_dir, settled_settings),
         )
         try:
             yield from pool.map(_in_worker, left)
@@ -253,10 +261,10 @@ def _estimates(
 class _Estimator:
     """Estimates one trial after the other of one run."""
 
-    def __init__(self, run_dir: Path, settings: Settings, noise: BenchNoise):
+    def __init__(self, run_dir: Path, settings: Settings):
         self.settings = settings
-        self._noise = noise
         self._ledger = Ledger.open(run_dir)
+        self._noise = _noise(run_dir, self._ledger.meta(), settings)
 
     def __enter__(self) -> _Estimator:
         return self
@@ -292,7 +300,8 @@ class _Estimator:
         counts = self._ledger.load_batch(row)
         exposure_ms = float(row.record["exposure_ms"])
         settings = self.settings
-        if settings.is_checked and isinstance(self._noise, SensorNoise):
+        is_given = settings.noise_file is not None and not settings.other_camera
+        if is_given and isinstance(self._noise, SensorNoise):
             of_trial = {k: v for k, v in self._noise.key.items() if k.startswith(OF_A_TRIAL)}
             warm_c = row.record.get("temperature_c")
             warmth = {} if warm_c is None else {"temperature_c": warm_c}
@@ -336,10 +345,10 @@ def _made(score: Score) -> TrialScore:
 _worker: _Estimator | None = None
 
 
-def _begin_worker(run_dir: Path, settings: Settings, noise: BenchNoise) -> None:
+def _begin_worker(run_dir: Path, settings: Settings) -> None:
     """Open the run once a process: maps of the noise are too large to come with every trial."""
     global _worker
-    _worker = _Estimator(run_dir, settings, noise)
+    _worker = _Estimator(run_dir, settings)
 
 
 def _in_worker(row: TrialRow) -> RescoredTrial:
