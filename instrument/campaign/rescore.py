@@ -123,7 +123,7 @@ def rescore(
     LedgerError
         The record cannot be read. A batch that cannot is a failure of its trial alone.
     """
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         meta = ledger.meta()
         rows = ledger.trials()
     chosen = choose_trials(rows, trials, best_trial=meta.get("best_trial"))
@@ -263,7 +263,7 @@ class _Estimator:
 
     def __init__(self, run_dir: Path, settings: Settings):
         self.settings = settings
-        self._ledger = Ledger.open(run_dir)
+        self._ledger = Ledger.read(run_dir)
         self._noise = _noise(run_dir, self._ledger.meta(), settings)
 
     def __enter__(self) -> _Estimator:
@@ -287,7 +287,7 @@ class _Estimator:
             state=row.state,
             design=row.design,
             positions_um=tuple(tuple(map(float, position)) for position in positions),
-            batch_sha256=() if row.batch_sha256 is None else (row.batch_sha256,),
+            batch_sha256=tuple(part.sha256 for part in row.parts),
             old=_recorded(row),
             new=None if score is None else _made(score),
             estimate={} if score is None else as_plain(score.estimate),

@@ -108,7 +108,7 @@ def _create(path: Path, images: Images, frame: tuple[int, ...]) -> Any:
     import tensorstore
 
     shots, height, width = frame
-    objects = max(int(row.record["objects"]) for row in images.with_frames)
+    objects = max(sum(part.objects for part in row.parts) for row in images.with_frames)
     metadata = {
         "shape": [len(images.trials), shots, objects, height, width],
         "data_type": "uint16",

@@ -68,7 +68,7 @@ def export_run(
     LedgerError
         The record cannot be read, or frames are not those that were acknowledged.
     """
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         meta, rows = ledger.meta(), ledger.trials()
         chosen = choose_trials(rows, trials, best_trial=meta.get("best_trial"))
         space = [Parameter.from_plain(entry) for entry in meta.get("space", [])]
@@ -106,7 +106,7 @@ def _about(run_dir: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_frames(trials: Sequence[TrialRow]) -> list[TrialRow]:
-    found = [row for row in trials if row.batch_file is not None]
+    found = [row for row in trials if row.parts]
     if not found:
         raise OutputError(f"none of these {len(trials)} trials has frames: nothing to export")
     return found
@@ -114,5 +114,5 @@ def _with_frames(trials: Sequence[TrialRow]) -> list[TrialRow]:
 
 def _bytes_of(run_dir: Path, row: TrialRow) -> int:
     """Size of a trial's frames; a missing file is told when it is loaded."""
-    path = run_dir / (row.batch_file or "")
-    return path.stat().st_size if path.is_file() else 0
+    paths = [run_dir / part.file for part in row.parts]
+    return sum(path.stat().st_size for path in paths if path.is_file())

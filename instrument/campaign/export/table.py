@@ -162,14 +162,19 @@ _FILES = (
     _Source(name="asked_at", kind="text", cell=lambda row: row.asked_at),
     _Source(name="captured_from", kind="text", cell=lambda row: _captured(row, 0)),
     _Source(name="captured_to", kind="text", cell=lambda row: _captured(row, -1)),
-    _Source(name="file", kind="text", cell=lambda row: row.batch_file),
-    _Source(name="sha256", kind="text", cell=lambda row: row.batch_sha256),
+    _Source(name="files", kind="text", cell=lambda row: _of_parts(row, "file")),
+    _Source(name="sha256", kind="text", cell=lambda row: _of_parts(row, "sha256")),
 )
 
 
 def _captured(row: TrialRow, end: int) -> str | None:
     times = row.record.get("captured_at")
     return times[end] if times else None
+
+
+def _of_parts(row: TrialRow, name: Literal["file", "sha256"]) -> str | None:
+    """Return what its files are, one after the other; None without frames."""
+    return " ".join(getattr(part, name) for part in row.parts) or None
 
 
 def _dictionary_sources(key: str, trials: Sequence[TrialRow]) -> list[_Source]:
