@@ -1,11 +1,14 @@
 """Two runs: a small one on the virtual bench, and one made by hand in which much went wrong."""
 
+import subprocess
+import sys
+
 import pytest
 
 from instrument.campaign.ledger import Ledger
 from instrument.design import Design
 
-from .runs import META, ROOT, add, infoloop
+from .runs import META, ROOT, add
 
 
 @pytest.fixture
@@ -38,5 +41,7 @@ def virtual_run(tmp_path_factory):
     sets = ("search.trials=6", "search.confirm.repeats=1", "objects.stage_grid.count=12",
             "safety.self_check_repeats=0")  # fmt: skip
     overrides = [word for each in sets for word in ("--set", each)]
-    infoloop("run", folder / "small.yaml", "--output", folder / "run", "--quiet", *overrides)
+    command = [sys.executable, "-m", "instrument.faces.cli", "run", str(folder / "small.yaml")]
+    command += ["--output", str(folder / "run"), "--quiet", *overrides]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     return folder / "run"

@@ -1,12 +1,12 @@
 """Runs made by hand, and the command as a person runs it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
 from instrument.design import Design
+from instrument.faces.cli import app
 
 ROOT = Path(__file__).parents[3]
 OBJECTS = 12
@@ -83,9 +83,6 @@ def add(ledger, number, contrast, *, phase="search", score=None, refused=None, *
 
 def infoloop(*arguments, code=0):
     """Run the command, and return what it says on standard output and standard error."""
-    command = [sys.executable, "-m", "instrument.faces.cli", *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == code, done.stderr
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
     return done.stdout, done.stderr
