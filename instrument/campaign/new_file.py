@@ -34,6 +34,8 @@ def check_new(path: Path, *, needed_bytes: int = 0) -> None:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise _cannot(path, error) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder} cannot be written to; choose another --output")
     if needed_bytes + ROOM_LEFT > free:
         raise OutputError(
             f"{path}: up to {needed_bytes / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free "

@@ -69,11 +69,15 @@ def rescore(
     with _one_sentence():
         from instrument.campaign.new_file import check_new
         from instrument.campaign.rescore import rescore as rescore_run
-        from instrument.campaign.rescored import write_rescored
+        from instrument.campaign.rescored import FOLDER, write_rescored
 
-        if output is not None:
-            check_new(output)
-            check_new(output.with_suffix(".csv"))
+        def begin(count: int) -> None:
+            """Find out before the work whether its result may be written."""
+            planned = output or run_dir / FOLDER / "new.json"
+            check_new(planned)
+            check_new(planned.with_suffix(".csv"))
+            bar.begin(count)
+
         with _bar("scoring") as bar:
             rescored = rescore_run(
                 run_dir,
@@ -83,7 +87,7 @@ def rescore(
                 trials=trials,
                 other_camera=other_camera,
                 workers=workers,
-                on_begin=bar.begin,
+                on_begin=begin,
                 on_trial=lambda _trial: bar.step(),
             )
         file = write_rescored(rescored, output or _new_name(rescored))
