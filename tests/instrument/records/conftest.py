@@ -13,14 +13,14 @@ from .runs import META, ROOT, add
 
 @pytest.fixture
 def hand_made(tmp_path):
-    """Seven trials: scored, refused, too few objects, captured only, and one without frames.
+    """Seven trials: scored, refused (the best), too few objects, captured only, without frames.
 
     The run chose trial 4; by its frames, trial 0's design is the better of the two confirmed.
     """
     run_dir = tmp_path / "by-hand"
     with Ledger.create(run_dir, META) as ledger:
         add(ledger, 0, 0.30, phase="initial", score=300.0)
-        add(ledger, 1, 0.20, refused="0.5 % of the pixels are saturated")
+        add(ledger, 1, 0.60, refused="0.5 % of the pixels are saturated")
         add(ledger, 2, 0.25, objects=2)
         ledger.fail(2, why="2 objects came", seconds=1.0)
         add(ledger, 3, 0.10)

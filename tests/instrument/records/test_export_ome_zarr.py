@@ -16,6 +16,7 @@ from instrument.campaign.export import Format, export_run
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.new_file import OutputError
 from instrument.design import Design
+from instrument.faces.stack_files import StackError, read_batch
 
 from .runs import CONFIG, META, frames, infoloop, record_of
 
@@ -110,6 +111,21 @@ def test_shots_are_channels_of_which_one_is_shown(tmp_path):
     assert metadata["attributes"]["infoloop"]["trials"][1]["positions_um"] == [
         [0.0, 0.0], [10.0, 0.0], [-1.0, -1.0],
     ]  # fmt: skip
+
+
+@pytest.mark.leaves_thread  # zarr's own
+def test_an_exported_trial_is_scored_as_the_batch_that_it_is(tmp_path):
+    pytest.importorskip("zarr")
+    counts = frames(0.3, objects=8, shots=2)
+    with Ledger.create(tmp_path / "run", META) as ledger:
+        for number in range(2):
+            ledger.ask(number=number, phase="search", design=Design({"focus": (0.0,)}))
+            ledger.capture(number, counts, record_of(counts))
+    one = export_run(tmp_path / "run", Format.OME_ZARR, tmp_path / "one.ome.zarr", trials="1")
+    np.testing.assert_array_equal(read_batch([one]), counts)
+    both = export_run(tmp_path / "run", Format.OME_ZARR, tmp_path / "both.ome.zarr")
+    with pytest.raises(StackError, match="holds 2 along trial and 8 along object; one batch"):
+        read_batch([both])
 
 
 def test_frames_that_are_not_what_was_acknowledged_end_the_export(hand_made, tmp_path):

@@ -92,6 +92,30 @@ def test_the_best_is_told_with_its_difference_paired_by_objects(hand_made):
     assert rescored.rank_correlation in (pytest.approx(-0.5), pytest.approx(-1.0))
 
 
+def test_frames_that_the_run_refused_are_never_the_best(hand_made):
+    rescored = rescore(hand_made)
+    scores = {trial.number: trial.new.score for trial in rescored.trials if trial.new}
+    assert max(scores, key=scores.__getitem__) == 1
+    assert set(rescored.best_observed.trials) <= {0, 5}
+
+
+def test_a_run_is_scored_while_it_goes_on(hand_made):
+    with Ledger.open(hand_made):
+        assert rescore(hand_made, trials="0").trials[0].new is not None
+
+
+def test_a_run_that_does_not_say_its_camera_needs_a_calibration(tmp_path):
+    counts = frames(0.3)
+    said = {key: value for key, value in META.items() if key != "camera_mode"}
+    with Ledger.create(tmp_path / "run", said) as ledger:
+        ledger.ask(number=0, phase="search", design=Design({"focus": (0.0,)}))
+        ledger.capture(0, counts, record_of(counts))
+    with pytest.raises(RescoreError, match=r"does not say which camera .*--noise"):
+        rescore(tmp_path / "run")
+    file = calibration(tmp_path)
+    assert rescore(tmp_path / "run", noise=file, other_camera=True).trials[0].new is not None
+
+
 def test_trials_of_other_objects_are_paired_by_where_they_lie(tmp_path):
     with Ledger.create(tmp_path / "run", {**META, "best_trial": 0}) as ledger:
         for number, contrast in enumerate((0.2, 0.3)):
