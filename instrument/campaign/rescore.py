@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -113,7 +114,7 @@ def rescore(
     Raises
     ------
     RescoreError
-        A density that is none, or a noise that the record does not give.
+        A density that is none, a noise that the record does not give, or a process that was ended.
     CalibrationMismatch
         The calibration is another camera's.
     InvalidCalibration
@@ -254,6 +255,11 @@ def _estimates(
         )
         try:
             yield from pool.map(_in_worker, left)
+        except BrokenProcessPool as error:
+            raise RescoreError(
+                "a process that scored was ended from outside, for its memory perhaps; nothing is "
+                "written: use fewer --workers"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

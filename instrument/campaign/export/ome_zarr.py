@@ -84,22 +84,25 @@ def write_ome_zarr(
     OutputError
         Nothing to write, or the disk refuses.
     """
-    first = images.with_frames[0]
-    counts = load_batch(first)
-    store = _create(folder / ARRAY, images, counts.shape[1:])
+    store: Any = None
+    shots = 0
     place = {row.number: index for index, row in enumerate(images.trials)}
     low_adu, high_adu = math.inf, -math.inf
     for row in images.with_frames:
-        counts = counts if row is first else load_batch(row)
+        counts = load_batch(row)
+        if store is None:
+            shots = counts.shape[1]
+            store = _create(folder / ARRAY, images, counts.shape[1:])
         try:
             store[place[row.number], :, : len(counts)] = counts.swapaxes(0, 1)
         except ValueError as error:  # as tensorstore reports what a disk refuses
             raise OutputError(f"{folder}: trial {row.number} is not written ({error})") from error
         sample = counts.reshape(-1)[:: max(1, counts.size // SAMPLE)]
         low, high = np.percentile(sample, PERCENTILES)
+        del counts, sample  # before the next one comes
         low_adu, high_adu = min(low_adu, float(low)), max(high_adu, float(high))
         on_trial(row.number)
-    document = _group(images, shots=counts.shape[1], low_adu=low_adu, high_adu=high_adu)
+    document = _group(images, shots=shots, low_adu=low_adu, high_adu=high_adu)
     (folder / "zarr.json").write_text(document, encoding="utf-8")
 
 
