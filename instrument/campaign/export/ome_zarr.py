@@ -90,10 +90,10 @@ def write_ome_zarr(
     low_adu, high_adu = math.inf, -math.inf
     for row in images.with_frames:
         counts = load_batch(row)
-        if store is None:
-            shots = counts.shape[1]
-            store = _create(folder / ARRAY, images, counts.shape[1:])
         try:
+            if store is None:
+                shots = counts.shape[1]
+                store = _create(folder / ARRAY, images, counts.shape[1:])
             store[place[row.number], :, : len(counts)] = counts.swapaxes(0, 1)
         except ValueError as error:  # as tensorstore reports what a disk refuses
             raise OutputError(f"{folder}: trial {row.number} is not written ({error})") from error

@@ -135,6 +135,23 @@ def test_frames_that_are_not_what_was_acknowledged_end_the_export(hand_made, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["by-hand"]
 
 
+@pytest.mark.parametrize("most_bytes", [500, 4500], ids=["metadata", "frames"])
+def test_a_disk_that_fills_meanwhile_leaves_nothing(hand_made, tmp_path, most_bytes):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "a.ome.zarr"
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+        with pytest.raises(OutputError, match="trial 0 is not written"):
+            export_run(hand_made, Format.OME_ZARR, folder, trials="0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["by-hand"]
+    export_run(hand_made, Format.OME_ZARR, folder, trials="0")
+    assert (folder / "0" / "zarr.json").stat().st_size < 4500
+    assert max(file.stat().st_size for file in (folder / "0" / "c").rglob("*")) > 4500
+
+
 def test_trials_without_frames_are_nothing_to_export(hand_made, tmp_path):
     with pytest.raises(OutputError, match="none of these 1 trials has frames"):
         export_run(hand_made, Format.OME_ZARR, tmp_path / "a.ome.zarr", trials="6")
