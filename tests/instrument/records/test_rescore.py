@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from estimation import CalibrationMismatch, SensorNoise, estimate_information
+from instrument.campaign import rescore as rescore_module
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.new_file import OutputError
 from instrument.campaign.rescore import RescoreError, rescore
@@ -120,21 +121,28 @@ def test_trials_of_other_objects_are_paired_by_where_they_lie(tmp_path):
     with Ledger.create(tmp_path / "run", {**META, "best_trial": 0}) as ledger:
         for number, contrast in enumerate((0.2, 0.3)):
             ledger.ask(number=number, phase="search", design=Design({"focus": (number,)}))
-            counts = frames(contrast, seed=number)[: 12 - 4 * number]
+            counts = frames(contrast, seed=number)
             record = record_of(counts)
-            if number == 1:  # the same objects the other way round
-                counts, record["positions_um"] = counts[::-1], record["positions_um"][::-1]
+            if number == 1:  # the last eight of the same objects, the other way round
+                places = record["positions_um"][:3:-1]
+                counts, record = counts[:3:-1], record_of(counts[:3:-1], positions_um=places)
             ledger.capture(number, np.ascontiguousarray(counts), record)
     rescored = rescore(tmp_path / "run")
     first, second = (np.array(trial.new.per_object_bits) for trial in rescored.trials)
+    gains = second[::-1] - first[4:]
     assert rescored.best_observed.trials == (1,)
-    assert rescored.best_observed.difference == pytest.approx((second[::-1] - first[:8]).mean())
+    assert rescored.best_observed.difference == pytest.approx(gains.mean())
+    assert rescored.best_observed.standard_error == pytest.approx(gains.std(ddof=1) / np.sqrt(8))
 
 
-def test_auto_settles_on_one_density(hand_made):
+def test_auto_settles_on_one_density(hand_made, mocker):
+    asked = mocker.spy(rescore_module, "score_counts")
     rescored = rescore(hand_made, density="auto-gaussian")
-    densities = {trial.estimate["density"] for trial in rescored.trials if trial.new}
-    assert densities == {rescored.settings["density"]} <= {"gaussian", "stationary"}
+    settled = rescored.settings["density"]
+    assert settled in {"gaussian", "stationary"}
+    densities = [call.kwargs["density"] for call in asked.call_args_list]
+    assert densities == ["auto-gaussian"] + [settled] * (len(densities) - 1)
+    assert len(densities) > 3
     assert rescored.settings["density_asked"] == "auto-gaussian"
 
 
