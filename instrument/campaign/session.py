@@ -12,6 +12,7 @@ from drivers import DeviceError
 from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
+from instrument.bench.camera_mode import camera_mode
 from instrument.bench.connect import connect
 from instrument.bench.holding import PauseAsked
 from instrument.bench.interlocks import InterlockTripped
@@ -218,4 +219,5 @@ def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:
 def _record_bench(ledger: Ledger, bench: Bench) -> None:
     ledger.set_meta("status", "running")
     ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
+    ledger.set_meta("camera_mode", asdict(camera_mode(bench)))
     ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})

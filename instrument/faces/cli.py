@@ -25,6 +25,7 @@ from instrument.config import (
     load_config,
     load_design_config,
 )
+from instrument.faces.export import export, rescore
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -294,6 +295,8 @@ def report(
 
 app.command()(score)
 app.command()(compare)
+app.command()(rescore)
+app.command()(export)
 
 
 def main() -> None:
