@@ -9,23 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict
-from typing import cast
 
 import numpy as np
 
-from estimation import EstimationError
-from estimation.information import DensityName
-from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, check_batch
 from instrument.bench.bench import Bench
-from instrument.bench.patterns import grey_patterns
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
-    FrameCaptured,
-    Notice,
     TrialScored,
-    TrialStarted,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.outcome import Outcome
@@ -34,22 +26,14 @@ from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
     as_plain,
-    calibrated_temperatures_c,
-    expected_black_adu,
     load_noise,
-    noise_at,
-    score_batch,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
+from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
 from instrument.search.protocol import Observation
 
-LIVE_INTERVAL_S = 0.05
-MISSPECIFIED = (
-    "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
-    "use score.density: autoregressive"
-)
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
@@ -84,10 +68,16 @@ class Campaign:
             order=grid.order,
             seed=self._config.search.seed,
         )
-        self._frames = len(self._positions) * self._config.shots
         self.space = self._recorded_space()
-        self._is_density_settled = "density" in ledger.meta()
-        self._density: DensityName = ledger.meta().get("density", self._config.score.density)
+        self._measurement = Measurement(
+            bench,
+            ledger,
+            bus,
+            space=self.space,
+            positions=self._positions,
+            noise=self._noise,
+            stop=stop,
+        )
         self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
@@ -96,7 +86,6 @@ class Campaign:
             if row.state == "scored"
         }
         self._has_contenders = self._plan.contenders is not None
-        self._last_live_s = 0.0
         self._is_noise_checked = False
 
     def run(self) -> Outcome:
@@ -147,89 +136,24 @@ class Campaign:
                 self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
         else:
             self._check_same(row, proposal)
-        try:
-            if row is not None and row.state == "captured":
-                if row.record.get("refused") is not None:  # killed before it was said
-                    raise BatchRefused(row.record["refused"])
-                counts = self._ledger.load_batch(row)
-                exposure_ms = float(row.record["exposure_ms"])
-            else:
-                batch = self._capture(number, proposal, stopwatch)
-                counts, exposure_ms = batch.counts, batch.exposure_ms
-            with stopwatch.measure("score"):
-                score = self._score(counts, exposure_ms)
-        except (BatchRefused, EstimationError) as error:
-            seconds = time.perf_counter() - started_s + propose_s
-            self._ledger.fail(number, why=str(error), seconds=seconds)
-            self._tell(number, proposal, None, seconds, why=str(error))
-            return
+        measured = self._measurement.run(number, proposal, row)
         seconds = time.perf_counter() - started_s + propose_s
-        timings = {**stopwatch.seconds(), "propose": propose_s}
+        score = measured.score
+        if score is None:
+            why = measured.why or "no score"
+            self._ledger.fail(number, why=why, seconds=seconds)
+            self._tell(number, proposal, None, seconds, why=why)
+            return
+        ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
         self._ledger.score(
             number,
             score=score.objective,
             standard_error=score.standard_error,
             estimate=as_plain(score.estimate),
             seconds=seconds,
-            timings=timings,
+            timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
         )
         self._tell(number, proposal, score, seconds)
-
-    def _score(self, counts: np.ndarray, exposure_ms: float) -> Score:
-        """Score with the campaign's one density, settled by the first trial that is scored."""
-        noise = noise_at(self._noise, exposure_ms)
-        score = score_batch(counts, noise, self._config, density=self._density)
-        if not self._is_density_settled:
-            self._is_density_settled = True
-            self._density = cast("DensityName", score.estimate.density)
-            self._ledger.set_meta("density", self._density)
-            if score.estimate.diagnostics.get("is_misspecified"):
-                self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
-        return score
-
-    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
-        """Apply, capture, make durable, apply the policies."""
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
-        batch = self._expose(number, proposal, stopwatch, pauses)
-        record = batch.record()
-        if self._bench.truth is not None:
-            record["truth"] = self._bench.truth()
-        expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
-        verdict = check_batch(
-            batch,
-            self._bench,
-            expected_black_adu=expected,
-            temperatures_c=calibrated_temperatures_c(self._noise),
-        )
-        record["warnings"], record["refused"] = verdict.warnings, verdict.refused
-        with stopwatch.measure("ledger"):
-            self._ledger.capture(number, batch.counts, record)
-        for warning in verdict.warnings:
-            self._bus.emit(Notice(text=f"trial {number}: {warning}"))
-        if verdict.refused is not None:
-            raise BatchRefused(verdict.refused)
-        return batch
-
-    def _expose(
-        self, number: int, proposal: Proposal, stopwatch: Stopwatch, pauses: Pauses
-    ) -> Batch:
-        applied = self._bench.apply(proposal.design, space=self.space, stopwatch=stopwatch)
-        self._bus.emit(
-            TrialStarted(
-                trial=number,
-                phase=proposal.phase,
-                design=proposal.design,
-                patterns=applied.patterns,
-                greys=grey_patterns(self._config),
-            )
-        )
-        return capture_batch(
-            self._bench,
-            self._positions,
-            stopwatch=stopwatch,
-            on_frame=lambda index, frame: self._show(number, index, frame),
-            on_trip=pauses.wait,
-        )
 
     def _check_noise(self, when: When, design: Design) -> None:
         """Compare repeats of one scene with the calibration: before the first new trial, and last.
@@ -254,12 +178,6 @@ class Campaign:
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
-
-    def _show(self, number: int, index: int, frame: np.ndarray) -> None:
-        now_s = time.perf_counter()
-        if now_s - self._last_live_s >= LIVE_INTERVAL_S:
-            self._last_live_s = now_s
-            self._bus.emit(FrameCaptured(trial=number, index=index, of=self._frames, frame=frame))
 
     # ---- what is known
 

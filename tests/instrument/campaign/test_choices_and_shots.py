@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from instrument.bench.acquisition import Verdict
-from instrument.campaign import engine
+from instrument.campaign import trial
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, FrameCaptured, TrialStarted
 from instrument.campaign.ledger import Ledger, LedgerError
@@ -185,7 +185,7 @@ def test_a_batch_refused_in_the_moment_of_a_kill_is_refused_after_it(shots, tmp_
     def refuse(_batch, _bench, *, expected_black_adu, **_temperatures):
         return Verdict([f"black at {expected_black_adu:g} ADU"], "too bright")
 
-    monkeypatch.setattr(engine, "check_batch", refuse)
+    monkeypatch.setattr(trial, "check_batch", refuse)
     with Ledger.create(tmp_path / "run", {}) as ledger:
 
         def deadly(*_args, **_keywords):

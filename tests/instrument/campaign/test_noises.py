@@ -14,7 +14,7 @@ from estimation import (
     SaturatedMeasurements,
     SensorNoise,
 )
-from instrument.campaign import engine
+from instrument.campaign import trial
 from instrument.campaign.count_noise import GaussianCounts
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus
@@ -200,7 +200,7 @@ def test_a_campaign_scores_every_trial_at_its_own_exposure(tmp_path, mocker):
         tmp_path, calibrated(tmp_path), design=INTEGRATION, search={"engine": "sobol"},
         safety={"self_check_repeats": 0, "black_level_tolerance_adu": 50},
     )  # fmt: skip
-    used = mocker.spy(engine, "score_batch")
+    used = mocker.spy(trial, "score_batch")
     with Ledger.create(tmp_path / "run", {}) as ledger:
         bus = EventBus()
         Campaign(make_bench(config), ledger, bus, stop=threading.Event()).run()
@@ -223,7 +223,7 @@ def test_a_captured_trial_is_scored_at_its_own_exposure_after_a_kill(tmp_path, m
             Campaign(make_bench(config), ledger, EventBus(), stop=threading.Event()).run()
         mocker.stop(kill)
         assert [row.state for row in ledger.trials()] == ["captured"]
-        used = mocker.spy(engine, "score_batch")
+        used = mocker.spy(trial, "score_batch")
         bench = make_bench(config)
         apply = mocker.patch.object(bench, "apply", side_effect=KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
