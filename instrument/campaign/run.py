@@ -28,11 +28,18 @@ from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice
-from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
+from instrument.campaign.inputs import (
+    check_kept,
+    has_noise,
+    keep,
+    keep_noise,
+    read_inputs,
+    with_copies,
+)
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.scoring import check_calibratable
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
 
@@ -100,6 +107,7 @@ def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
                 "python": platform.python_version(),
                 **{package: metadata.version(package) for package in _PACKAGES},
             },
+            "random": _random(config),
             "status": "created",
         },
     )
@@ -109,6 +117,17 @@ def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
         ledger.close()
         raise LedgerError(f"{run_dir}: cannot keep the calibration files: {error}") from error
     return ledger
+
+
+def _random(config: Config) -> dict[str, Any]:
+    """Say what is drawn at random in a campaign, and from which seed; nothing else is."""
+    return {
+        "seed": config.search.seed,
+        "proposals": "(seed, trial number)",
+        "order of the objects": "seed, once; the same in every trial",
+        "scores": "seed; the same in every trial",
+        "noise of a virtual bench": "(bench.micromanager.seed, trial number, part)",
+    }
 
 
 def recorded_config(ledger: Ledger) -> Config:
@@ -173,6 +192,7 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     ledger.set_meta("seconds", earlier_s + seconds)
     ledger.set_meta("status", ending.status)
     ledger.set_meta("why", ending.why)
+    ledger.describe_session(status=ending.status, why=ending.why)
     if ending.truth is not None:
         ledger.set_meta("truth", ending.truth)
     if ending.outcome is not None:
@@ -192,6 +212,7 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
 def _record_end(ledger: Ledger, error: BaseException) -> None:
     ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
     ledger.set_meta("why", str(error))
+    ledger.describe_session(status=ledger.meta()["status"], why=str(error))
 
 
 @dataclass
@@ -241,8 +262,7 @@ def _leave_bench(
 def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
     """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
     asked = bench.config.noise
-    path = ledger.run_dir / NOISE_FILE
-    if not isinstance(asked, NoiseCalibrate) or path.exists():
+    if not isinstance(asked, NoiseCalibrate) or has_noise(ledger):
         return
     protocol = PROTOCOLS[asked.calibrate]
     check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
@@ -251,7 +271,7 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threa
     result = Pauses(bench, bus, stop=stop).again(
         lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
     )
-    as_noise(result, bench, protocol).save(path)
+    keep_noise(as_noise(result, bench, protocol), ledger)
     for warning in result.warnings:
         if warning.name == Finding.SAMPLE_IN_VIEW:
             continue  # as it should be here, and nothing that the scores use
@@ -266,7 +286,9 @@ def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threa
 
 def _record_bench(ledger: Ledger, bench: Bench) -> None:
     ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
+    devices = [asdict(device) for device in bench.describe()]
+    ledger.set_meta("devices", devices)
+    ledger.describe_session(devices=devices)
     ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})
 
 

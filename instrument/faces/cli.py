@@ -26,6 +26,7 @@ from instrument.config import (
     load_config,
     load_design_config,
 )
+from instrument.faces.record import verify
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def report(run_dir: RunArgument) -> None:
 
 app.command()(score)
 app.command()(compare)
+app.command()(verify)
 
 
 def main() -> None:
