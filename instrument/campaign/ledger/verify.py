@@ -171,16 +171,21 @@ def _debris(run_dir: Path, acknowledged: set[str]) -> Iterator[str]:
     for path in sorted((run_dir / BATCH_FOLDER).glob("*")):
         name = path.relative_to(run_dir).as_posix()
         if name not in acknowledged:
-            yield f"{name} belongs to no trial: a kill left it, and it may be deleted"
+            yield f"{name} belongs to no trial: left by a kill, or of a run that goes on"
 
 
 def _ended_without_closing(ledger: Ledger) -> Iterator[str]:
     for session in ledger.sessions():
         if session.status == "killed":
-            yield (
-                f"session {session.number} (process {session.pid} on {session.host}, from "
-                f"{session.opened_at}) ended without closing the run"
-            )
+            ended = "ended without closing the run"
+        elif session.closed_at is None:
+            ended = "has the run open, or ended without closing it"
+        else:
+            continue
+        yield (
+            f"session {session.number} (process {session.pid} on {session.host}, from "
+            f"{session.opened_at}) {ended}"
+        )
 
 
 def to_json(found: Verification) -> str:

@@ -104,6 +104,21 @@ def test_a_row_that_does_not_fit_is_told_and_taken_later(ledger, full):
     is_as_it_was_and_takes_it_now(ledger)
 
 
+def test_a_run_that_could_not_be_created_can_be_created_later(tmp_path):
+    with files_end_at(2**15), pytest.raises(LedgerError):
+        Ledger.create(tmp_path / "run", {"config": "x" * 2**16})
+    with Ledger.create(tmp_path / "run", {"config": "x" * 2**16}) as ledger:
+        assert len(ledger.meta()["config"]) == 2**16
+
+
+def test_a_run_that_could_not_be_opened_can_be_opened_later(ledger):
+    ledger.close()
+    with files_end_at(1), pytest.raises(LedgerError, match=r"ledger\.sqlite"):
+        Ledger.open(ledger.run_dir)
+    assert verify_run(ledger.run_dir).is_whole
+    Ledger.open(ledger.run_dir).close()
+
+
 def test_a_full_disk_does_not_keep_a_run_from_being_closed(ledger):
     with a_log_growing_to(ledger):
         with pytest.raises(LedgerFull):
