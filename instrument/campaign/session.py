@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -21,13 +20,14 @@ from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice, PreflightDone
+from instrument.campaign.inputs import has_noise, keep_noise
 from instrument.campaign.leaving import LeftAt, leave_bench
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.preflight import Standing, preflight
 from instrument.campaign.recovery import Recovery
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.scoring import check_calibratable
 from instrument.campaign.states import State
 from instrument.config import Config, NoiseCalibrate
 
@@ -174,8 +174,7 @@ class Session:
     def _calibrate_if_asked(self, bench: Bench) -> None:
         """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
         asked = bench.config.noise
-        path = self._ledger.run_dir / NOISE_FILE
-        if not isinstance(asked, NoiseCalibrate) or path.exists():
+        if not isinstance(asked, NoiseCalibrate) or has_noise(self._ledger):
             return
         protocol = PROTOCOLS[asked.calibrate]
         check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
@@ -191,7 +190,7 @@ class Session:
                 checkpoint=self._control.checkpoint,
             )
         )
-        as_noise(result, bench, protocol).save(path, measured_at=datetime.now(UTC).isoformat())
+        keep_noise(as_noise(result, bench, protocol), self._ledger)
         for warning in result.warnings:
             if warning.name == Finding.SAMPLE_IN_VIEW:
                 continue  # as it should be here, and nothing that the scores use
@@ -218,6 +217,8 @@ def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:
 
 def _record_bench(ledger: Ledger, bench: Bench) -> None:
     ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
+    devices = [asdict(device) for device in bench.describe()]
+    ledger.set_meta("devices", devices)
+    ledger.describe_session(devices=devices)
     ledger.set_meta("camera_mode", asdict(camera_mode(bench)))
     ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})

@@ -26,6 +26,7 @@ from instrument.config import (
     load_design_config,
 )
 from instrument.faces.export import export, rescore
+from instrument.faces.record import verify
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ app.command()(score)
 app.command()(compare)
 app.command()(rescore)
 app.command()(export)
+app.command()(verify)
 
 
 def main() -> None:
