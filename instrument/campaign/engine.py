@@ -25,7 +25,6 @@ from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
-    as_plain,
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
@@ -149,7 +148,7 @@ class Campaign:
             number,
             score=score.objective,
             standard_error=score.standard_error,
-            estimate=as_plain(score.estimate),
+            estimate=score.record(),
             seconds=seconds,
             timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
         )
@@ -213,6 +212,7 @@ class Campaign:
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
                 seconds=seconds,
                 why=why,
+                sampling=None if score is None else score.sampling,
             )
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from instrument.design import Design, DesignSpace
+from instrument.search.enough import Sampling
 
 _log = logging.getLogger(__name__)
 _QUEUE_LENGTH = 256
@@ -71,6 +72,7 @@ class TrialScored(Event):
     """A trial is in the ledger. `bits_per_pixel` is None for a failed one, `why` says why.
 
     `standard_error` is the one between designs, which all see the same objects, bits/pixel.
+    `sampling` says how many objects were enough, where the batch was adaptive.
     """
 
     trial: int
@@ -82,6 +84,7 @@ class TrialScored(Event):
     best_bits_per_pixel: float | None
     seconds: float
     why: str | None = None
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from instrument.bench.patterns import grey_patterns
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import EventBus, FrameCaptured, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger, TrialRow
+from instrument.campaign.looks import AdaptiveBatches, Counts
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Proposal
 from instrument.campaign.scoring import (
@@ -36,6 +38,8 @@ from instrument.design import DesignSpace
 from instrument.grid import Positions
 
 LIVE_INTERVAL_S = 0.05
+ADAPTIVE_PHASES = ("search",)
+"""The others are few, and what others are compared with: they are given every object."""
 MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
@@ -49,6 +53,23 @@ class Measured:
     score: Score | None
     why: str | None
     timings: dict[str, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trial:
+    """A trial under way: its frames so far, and whether its design is on the bench."""
+
+    number: int
+    proposal: Proposal
+    stopwatch: Stopwatch
+    counts: Counts | None = None
+    exposure_ms: float = 0.0
+    is_applied: bool = False
+
+    @property
+    def objects(self) -> int:
+        """How many it was given."""
+        return 0 if self.counts is None else len(self.counts)
 
 
 class Measurement:
@@ -84,13 +105,21 @@ class Measurement:
         self._bus = bus
         self._config = bench.config
         self._space = space
-        self._positions = positions
         self._noise = noise
         self._stop = stop
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
         self._last_live_s = 0.0
+        adaptive = self._config.batch.adaptive
+        self._adaptive = adaptive and AdaptiveBatches(
+            adaptive,
+            count=len(positions),
+            seed=self._config.search.seed,
+            ledger=ledger,
+            score=self._score,
+        )
+        self._positions = self._adaptive.in_order(positions) if self._adaptive else positions
 
     def run(self, number: int, proposal: Proposal, row: TrialRow | None) -> Measured:
         """Capture and score a trial that the ledger was asked for; frames it has are not repeated.
@@ -108,81 +137,22 @@ class Measurement:
             The campaign cannot go on.
         """
         stopwatch = Stopwatch()
+        trial = _Trial(number=number, proposal=proposal, stopwatch=stopwatch)
         try:
-            counts, exposure_ms = self._frames_of(number, proposal, row, stopwatch)
-            with stopwatch.measure("score"):
-                score = self._score(counts, exposure_ms)
+            if row is not None:
+                self._take_up(trial, row)
+            score = self._score_of(trial)
         except (BatchRefused, EstimationError) as error:
             return Measured(score=None, why=str(error), timings=stopwatch.seconds())
         return Measured(score=score, why=None, timings=stopwatch.seconds())
 
-    def _frames_of(
-        self, number: int, proposal: Proposal, row: TrialRow | None, stopwatch: Stopwatch
-    ) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
-        """Return counts and exposure (ms): from the disk where they are there, else captured."""
-        if row is not None and row.state == "captured":
-            if row.record.get("refused") is not None:  # killed before it was said
-                raise BatchRefused(row.record["refused"])
-            return self._ledger.load_batch(row), float(row.record["exposure_ms"])
-        batch = self._capture(number, proposal, stopwatch)
-        return batch.counts, batch.exposure_ms
-
-    def _score(self, counts: np.ndarray, exposure_ms: float) -> Score:
-        """Score with the campaign's one density, settled by the first trial that is scored."""
-        noise = noise_at(self._noise, exposure_ms)
-        score = score_batch(counts, noise, self._config, density=self._density)
-        if not self._is_density_settled:
-            self._is_density_settled = True
-            self._density = cast("DensityName", score.estimate.density)
-            self._ledger.set_meta("density", self._density)
-            if score.estimate.diagnostics.get("is_misspecified"):
-                self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
-        return score
-
-    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
-        """Apply, capture, make durable, apply the policies."""
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
-        batch = self._expose(number, proposal, stopwatch, pauses)
-        record = batch.record()
-        if self._bench.truth is not None:
-            record["truth"] = self._bench.truth()
-        expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
-        verdict = check_batch(
-            batch,
-            self._bench,
-            expected_black_adu=expected,
-            temperatures_c=calibrated_temperatures_c(self._noise),
-        )
-        record["warnings"], record["refused"] = verdict.warnings, verdict.refused
-        with stopwatch.measure("ledger"):
-            self._ledger.capture(number, batch.counts, record)
-        for warning in verdict.warnings:
-            self._bus.emit(Notice(text=f"trial {number}: {warning}"))
-        if verdict.refused is not None:
-            raise BatchRefused(verdict.refused)
-        return batch
-
-    def _expose(
-        self, number: int, proposal: Proposal, stopwatch: Stopwatch, pauses: Pauses
-    ) -> Batch:
-        applied = self._bench.apply(proposal.design, space=self._space, stopwatch=stopwatch)
-        self._bus.emit(
-            TrialStarted(
-                trial=number,
-                phase=proposal.phase,
-                design=proposal.design,
-                patterns=applied.patterns,
-                greys=grey_patterns(self._config),
-            )
-        )
-        return capture_batch(
-            self._bench,
-            self._positions,
-            stopwatch=stopwatch,
-            on_frame=lambda index, frame: self._show(number, index, frame),
-            on_trip=pauses.wait,
-        )
-
+    def _score_of(self, trial: _Trial) -> Score:
+        """Capture all objects and score them, or as many as it takes to decide."""
+        first_objects = partial(self._first_objects, trial)
+        if self._adaptive is None:
+            counts, exposure_ms = first_objects(len(self._positions))
+            with trial.stopwatch.measure("score"):
+                return self._score(counts, exposure_ms)
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:
         now_s = time.perf_counter()
         if now_s - self._last_live_s >= LIVE_INTERVAL_S:
