@@ -36,6 +36,8 @@ from instrument.search.enough import (
 Counts = UInt16[np.ndarray, "objects shots height width"]
 FirstObjects = Callable[[int], tuple[Counts, float]]
 """Counts of a trial's first so many objects, captured if need be, and their exposure (ms)."""
+ScoreOf = Callable[[Counts, float], Score]
+"""What scores counts of an exposure (ms)."""
 
 
 class AdaptiveBatches:
@@ -49,8 +51,6 @@ class AdaptiveBatches:
         Objects in all, and the seed of the order in which they are visited.
     ledger
         Of the campaign.
-    score
-        Scores counts of an exposure (ms).
     """
 
     def __init__(
@@ -60,13 +60,11 @@ class AdaptiveBatches:
         count: int,
         seed: int,
         ledger: Ledger,
-        score: Callable[[Counts, float], Score],
     ):
         self._rules = rules
         self._count = count
         self._seed = seed
         self._ledger = ledger
-        self._score = score
         self.sizes = look_sizes(count, start=rules.start, growth=rules.growth)
         self._known = [_captured(row) for row in ledger.trials() if row.state == "scored"]
         self._bits: dict[tuple[int, int], Float[np.ndarray, " objects"]] = {}
@@ -75,13 +73,13 @@ class AdaptiveBatches:
         """Return the positions in the order in which every trial visits them."""
         return tuple(positions[i] for i in spread(self._count, self.sizes, seed=self._seed))
 
-    def decide(self, first_objects: FirstObjects) -> Score:
+    def decide(self, first_objects: FirstObjects, score: ScoreOf) -> Score:
         """Give a trial objects until they are enough; return its score on a full batch's scale.
 
         Parameters
         ----------
-        first_objects
-            Of the trial.
+        first_objects, score
+            Of the trial; what scores its frames, and the incumbent's.
 
         Raises
         ------
@@ -95,13 +93,13 @@ class AdaptiveBatches:
         while True:  # the last size is the budget, which ends it
             objects = next(sizes)
             counts, exposure_ms = first_objects(objects)
-            score = self._score(counts, exposure_ms)
-            look, level = self._look(score, objects)
+            scored = score(counts, exposure_ms)
+            look, level = self._look(scored, objects, score)
             looks.append(look)
             why = judge(look, count=self._count, target=self._target(), level=level)
             if why is not None:
                 sampling = Sampling(objects=objects, why=why, looks=tuple(looks))
-                return self._told(score, sampling, values=counts[0].size)
+                return self._told(scored, sampling, values=counts[0].size)
 
     def remember(self, number: int, score: Score) -> None:
         """Let a scored trial be the incumbent of later ones."""
@@ -119,23 +117,23 @@ class AdaptiveBatches:
         asked = self._rules.standard_error_bits_per_pixel
         return target_of(self._known, count=self._count) if asked is None else asked
 
-    def _look(self, score: Score, objects: int) -> tuple[Look, float | None]:
+    def _look(self, scored: Score, objects: int, score: ScoreOf) -> tuple[Look, float | None]:
         """Compare a trial with the incumbent; return the level of its test, None without one."""
-        own = score.estimate.bits_per_pixel
+        own = scored.estimate.bits_per_pixel
         rivals = rivals_at(self._known, objects)
         incumbent = incumbent_of(rivals)
         if incumbent is None:
-            error = score.standard_error_per_pixel
+            error = scored.standard_error_per_pixel
             return Look(objects=objects, bits_per_pixel=own, standard_error=error), None
-        theirs = self._bits_of(incumbent.trial, objects)
-        difference = paired(score.estimate.per_object_bits, theirs)
+        theirs = self._bits_of(incumbent.trial, objects, score)
+        difference = paired(scored.estimate.per_object_bits, theirs)
         error = told_standard_error(difference, objects=objects, count=self._count)
         look = Look(
             objects=objects,
             bits_per_pixel=own,
             # All objects: the score stands by itself, and its own error may be known better.
             standard_error=(
-                min(error, score.standard_error_per_pixel) if objects == self._count else error
+                min(error, scored.standard_error_per_pixel) if objects == self._count else error
             ),
             incumbent=incumbent.trial,
             incumbent_difference=difference.bits,
@@ -166,13 +164,13 @@ class AdaptiveBatches:
             sampling=sampling,
         )
 
-    def _bits_of(self, number: int, objects: int) -> Float[np.ndarray, " objects"]:
+    def _bits_of(self, number: int, objects: int, score: ScoreOf) -> Float[np.ndarray, " objects"]:
         """Score the first objects of an earlier trial, once for each number of them."""
         if (number, objects) not in self._bits:
             (row,) = (row for row in self._ledger.trials() if row.number == number)
             counts = self._ledger.load_batch(row)[:objects]
-            score = self._score(counts, float(row.record["exposure_ms"]))
-            self._bits[number, objects] = score.estimate.per_object_bits
+            scored = score(counts, float(row.record["exposure_ms"]))
+            self._bits[number, objects] = scored.estimate.per_object_bits
         return self._bits[number, objects]
 
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from jaxtyping import UInt16
 
 from estimation import EstimationError
 from estimation.information import DensityName
@@ -62,14 +61,14 @@ class _Trial:
     number: int
     proposal: Proposal
     stopwatch: Stopwatch
-    counts: Counts | None = None
+    counts: Counts
     exposure_ms: float = 0.0
     is_applied: bool = False
 
     @property
     def objects(self) -> int:
         """How many it was given."""
-        return 0 if self.counts is None else len(self.counts)
+        return len(self.counts)
 
 
 class Measurement:
@@ -117,7 +116,6 @@ class Measurement:
             count=len(positions),
             seed=self._config.search.seed,
             ledger=ledger,
-            score=self._score,
         )
         self._positions = self._adaptive.in_order(positions) if self._adaptive else positions
 
@@ -137,7 +135,8 @@ class Measurement:
             The campaign cannot go on.
         """
         stopwatch = Stopwatch()
-        trial = _Trial(number=number, proposal=proposal, stopwatch=stopwatch)
+        none = np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16)
+        trial = _Trial(number=number, proposal=proposal, stopwatch=stopwatch, counts=none)
         try:
             if row is not None:
                 self._take_up(trial, row)
@@ -146,13 +145,99 @@ class Measurement:
             return Measured(score=None, why=str(error), timings=stopwatch.seconds())
         return Measured(score=score, why=None, timings=stopwatch.seconds())
 
+    def _take_up(self, trial: _Trial, row: TrialRow) -> None:
+        """Go on from what the ledger holds of a trial."""
+        if row.state != "captured":
+            return
+        if row.record.get("refused") is not None:  # killed before it was said
+            raise BatchRefused(row.record["refused"])
+        trial.counts = self._ledger.load_batch(row)
+        trial.exposure_ms = float(row.record["exposure_ms"])
+
     def _score_of(self, trial: _Trial) -> Score:
         """Capture all objects and score them, or as many as it takes to decide."""
         first_objects = partial(self._first_objects, trial)
+        score = partial(self._score, stopwatch=trial.stopwatch)
         if self._adaptive is None:
-            counts, exposure_ms = first_objects(len(self._positions))
-            with trial.stopwatch.measure("score"):
-                return self._score(counts, exposure_ms)
+            return score(*first_objects(len(self._positions)))
+        if trial.proposal.phase in ADAPTIVE_PHASES:
+            found = self._adaptive.decide(first_objects, score)
+        else:
+            found = score(*first_objects(len(self._positions)))
+        self._adaptive.remember(trial.number, found)
+        return found
+
+    def _score(self, counts: Counts, exposure_ms: float, *, stopwatch: Stopwatch) -> Score:
+        """Score with the campaign's one density, settled by the first trial that is scored."""
+        with stopwatch.measure("score"):
+            noise = noise_at(self._noise, exposure_ms)
+            score = score_batch(counts, noise, self._config, density=self._density)
+        if not self._is_density_settled:
+            self._is_density_settled = True
+            self._density = cast("DensityName", score.estimate.density)
+            self._ledger.set_meta("density", self._density)
+            if score.estimate.diagnostics.get("is_misspecified"):
+                self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
+        return score
+
+    def _first_objects(self, trial: _Trial, objects: int) -> tuple[Counts, float]:
+        """Return counts of the first objects and their exposure (ms); capture what is missing."""
+        if trial.objects < objects:
+            batch = self._capture(trial, objects)
+            trial.counts = np.concatenate((trial.counts, batch.counts))
+            trial.exposure_ms = batch.exposure_ms
+        return trial.counts[:objects], trial.exposure_ms
+
+    def _capture(self, trial: _Trial, objects: int) -> Batch:
+        """Apply, capture the objects that are missing, make durable, apply the policies."""
+        batch = self._expose(trial, objects)
+        record = batch.record()
+        if self._bench.truth is not None:
+            record["truth"] = self._bench.truth()
+        expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
+        verdict = check_batch(
+            batch,
+            self._bench,
+            expected_black_adu=expected,
+            temperatures_c=calibrated_temperatures_c(self._noise),
+        )
+        record["warnings"], record["refused"] = verdict.warnings, verdict.refused
+        with trial.stopwatch.measure("ledger"):
+            self._ledger.capture(trial.number, batch.counts, record)
+        for warning in verdict.warnings:
+            self._bus.emit(Notice(text=f"trial {trial.number}: {warning}"))
+        if verdict.refused is not None:
+            raise BatchRefused(verdict.refused)
+        return batch
+
+    def _expose(self, trial: _Trial, objects: int) -> Batch:
+        if not trial.is_applied:
+            self._apply(trial)
+        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        before = trial.objects * self._config.shots
+        return capture_batch(
+            self._bench,
+            self._positions[trial.objects : objects],
+            stopwatch=trial.stopwatch,
+            on_frame=lambda index, frame: self._show(trial.number, before + index, frame),
+            on_trip=pauses.wait,
+        )
+
+    def _apply(self, trial: _Trial) -> None:
+        """Bring the bench to the trial's design, once."""
+        design = trial.proposal.design
+        applied = self._bench.apply(design, space=self._space, stopwatch=trial.stopwatch)
+        trial.is_applied = True
+        self._bus.emit(
+            TrialStarted(
+                trial=trial.number,
+                phase=trial.proposal.phase,
+                design=design,
+                patterns=applied.patterns,
+                greys=grey_patterns(self._config),
+            )
+        )
+
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:
         now_s = time.perf_counter()
         if now_s - self._last_live_s >= LIVE_INTERVAL_S:

@@ -82,10 +82,10 @@ from instrument.config._roles import (
 from instrument.config._trigger import triggered_role
 
 __all__ = [
-    "AdaptiveBatch",
-    "BatchConfig",
     "FULL_SCALE",
+    "AdaptiveBatch",
     "AngleParameter",
+    "BatchConfig",
     "BenchConfig",
     "CameraRole",
     "ChoiceParameter",

@@ -182,9 +182,7 @@ def target_of(known: Sequence[Captured], *, count: int) -> float | None:
     return None if first is None else DEFAULT_TARGET * first.standard_error
 
 
-def judge(
-    look: Look, *, count: int, target: float | None, level: float | None
-) -> Why | None:
+def judge(look: Look, *, count: int, target: float | None, level: float | None) -> Why | None:
     """Return why a trial has enough objects, or None if it is to be given more.
 
     Parameters
