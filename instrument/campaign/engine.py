@@ -20,7 +20,7 @@ from instrument.campaign.events import (
     TrialScored,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
-from instrument.campaign.outcome import Outcome
+from instrument.campaign.outcome import Outcome, frames_of_full_batches, frames_taken
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
@@ -288,6 +288,10 @@ class Campaign:
             standard_error=_mean([r.estimate["standard_error"] for r in repeats]),
             initial_bits_per_pixel=self._bits_per_pixel.get(0),
             decision=decision,
+            frames=frames_taken(trials, shots=self._config.shots),
+            frames_fixed=frames_of_full_batches(
+                trials, objects=len(self._positions), shots=self._config.shots
+            ),
         )
 
 

@@ -139,6 +139,8 @@ class AdaptiveBatches:
             incumbent_difference=difference.bits,
             difference_standard_error=difference.standard_error,
         )
+        if objects == self._count:  # nothing is left to be saved
+            return look, None
         looks = len(self.sizes) - 1
         return look, level_of(self._rules.error_rate, looks=looks, rivals=len(rivals))
 

@@ -41,10 +41,11 @@ def problems_of_batch(config: Config) -> Iterator[str]:
     adaptive, count = config.batch.adaptive, config.objects.stage_grid.count
     if adaptive is None:
         return
-    if adaptive.start >= count:
+    if adaptive.start * adaptive.growth**0.5 > count:  # `search.enough.look_sizes` has one look
         yield (
-            f"`batch.adaptive.start` = {adaptive.start} leaves nothing of the "
-            f"`objects.stage_grid.count` = {count} to be saved; lower start, or leave adaptive out"
+            f"`batch.adaptive`: {adaptive.start} objects at first and {adaptive.growth:g} times as "
+            f"many at the next look leave too little of `objects.stage_grid.count` = {count} to be "
+            "saved; lower start or growth, or leave adaptive out"
         )
     needs_network = config.score.density in ("auto", "autoregressive")
     if needs_network and adaptive.start < LEAST_FOR_AUTOREGRESSIVE:

@@ -44,6 +44,7 @@ from instrument.config import (
     XYStageRole,
 )
 from instrument.design import DesignSpace, Parameter
+from instrument.search.enough import Sampling
 
 
 class ProgressBar:
@@ -111,8 +112,13 @@ class ProgressBar:
         self._progress.update(
             self._task,
             completed=event.trial + 1,
-            scores=f"{now} bits/px, best [bold]{best}[/]",
+            scores=f"{now} bits/px{_of_objects(event.sampling)}, best [bold]{best}[/]",
         )
+
+
+def _of_objects(sampling: Sampling | None) -> str:
+    """Say how many objects were enough, where the batch was adaptive."""
+    return "" if sampling is None else f" from {sampling.objects} objects ({sampling.why})"
 
 
 class LevelBar:
