@@ -180,9 +180,10 @@ def _captured(row: TrialRow) -> Captured:
     """Return a trial of the ledger as `remember` was told of it."""
     estimate = row.estimate
     error = estimate["frame_noise_standard_error"]
+    sampling = estimate.get("sampling", row.record)
     return Captured(
         trial=row.number,
-        objects=int(row.record["objects"]),
+        objects=int(sampling["objects"]),
         bits_per_pixel=float(estimate["bits_per_pixel"]),
         standard_error=float(estimate["standard_error"] if error is None else error),
     )

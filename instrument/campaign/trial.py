@@ -184,7 +184,10 @@ class Measurement:
         """Return counts of the first objects and their exposure (ms); capture what is missing."""
         if trial.objects < objects:
             batch = self._capture(trial, objects)
-            trial.counts = np.concatenate((trial.counts, batch.counts))
+            is_first = trial.objects == 0  # a whole batch is not copied
+            trial.counts = (
+                batch.counts if is_first else np.concatenate((trial.counts, batch.counts))
+            )
             trial.exposure_ms = batch.exposure_ms
         return trial.counts[:objects], trial.exposure_ms
 
