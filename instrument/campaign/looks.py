@@ -85,8 +85,8 @@ class AdaptiveBatches:
         ------
         BatchRefused, EstimationError
             The trial has no score.
-        DeviceError, InterlockTripped, Interrupted, LedgerError
-            The campaign cannot go on.
+        DeviceError, InterlockTripped, Interrupted, LedgerError, AbortAsked
+            The campaign cannot go on, or is not to.
         """
         looks: list[Look] = []
         sizes = iter(self.sizes)

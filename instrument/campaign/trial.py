@@ -6,7 +6,6 @@ design becomes a number.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, che
 from instrument.bench.bench import Bench
 from instrument.bench.patterns import grey_patterns
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus, FrameCaptured, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger, TrialRow
 from instrument.campaign.looks import AdaptiveBatches, Counts
@@ -61,6 +61,7 @@ class _Trial:
     number: int
     proposal: Proposal
     stopwatch: Stopwatch
+    pauses: Pauses
     counts: Counts
     exposure_ms: float = 0.0
     is_applied: bool = False
@@ -84,8 +85,8 @@ class Measurement:
         Objects of the ensemble, (x, y) in um.
     noise
         That the scores stand on.
-    stop
-        Ends a pause when set.
+    control
+        Says when to pause or to end, between two exposures.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Measurement:
         space: DesignSpace,
         positions: Positions,
         noise: BenchNoise,
-        stop: threading.Event,
+        control: Control,
     ):
         self._bench = bench
         self._ledger = ledger
@@ -105,7 +106,7 @@ class Measurement:
         self._config = bench.config
         self._space = space
         self._noise = noise
-        self._stop = stop
+        self._control = control
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
@@ -133,10 +134,17 @@ class Measurement:
         ------
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on.
+        AbortAsked
+            It is to end; no device is in the middle of something.
         """
         stopwatch = Stopwatch()
-        none = np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16)
-        trial = _Trial(number=number, proposal=proposal, stopwatch=stopwatch, counts=none)
+        trial = _Trial(
+            number=number,
+            proposal=proposal,
+            stopwatch=stopwatch,
+            pauses=Pauses(self._bench, self._bus, control=self._control),
+            counts=np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16),
+        )
         try:
             if row is not None:
                 self._take_up(trial, row)
@@ -216,14 +224,14 @@ class Measurement:
     def _expose(self, trial: _Trial, objects: int) -> Batch:
         if not trial.is_applied:
             self._apply(trial)
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
         before = trial.objects * self._config.shots
         return capture_batch(
             self._bench,
             self._positions[trial.objects : objects],
             stopwatch=trial.stopwatch,
             on_frame=lambda index, frame: self._show(trial.number, before + index, frame),
-            on_trip=pauses.wait,
+            on_trip=trial.pauses.wait,
+            checkpoint=self._control.checkpoint,
         )
 
     def _apply(self, trial: _Trial) -> None:

@@ -31,6 +31,7 @@ def summary(result: RunResult, self_checks: Sequence[dict[str, Any]]) -> dict[st
         "initial_bits_per_pixel": outcome.initial_bits_per_pixel if outcome else None,
         "seconds": result.seconds,
         "unsafe": [str(failure) for failure in result.unsafe],
+        "left_at": result.left_at.record(result.unsafe),
     }
     if result.truth is not None:
         said["truth"] = result.truth
@@ -52,6 +53,7 @@ def summary_lines(result: RunResult) -> Iterator[str]:
     if outcome is not None and outcome.frames < outcome.frames_fixed:
         share = outcome.frames / outcome.frames_fixed
         yield f"{outcome.frames} frames, {share:.0%} of what full batches would have taken"
+    yield f"the bench is left {result.left_at}"
     if result.truth:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
         yield f"the simulator knows: {facts}"

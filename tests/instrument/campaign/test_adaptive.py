@@ -1,11 +1,10 @@
 """Trials whose batch is captured in looks: what is told and recorded, and after a kill."""
 
-import threading
-
 import numpy as np
 import pytest
 
 from estimation import SensorNoise, estimate_information
+from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, FrameCaptured, TrialScored
 from instrument.campaign.ledger import Ledger
@@ -32,8 +31,7 @@ def run(config, ledger, *, bench=None, observer=None):
     if observer is not None:
         bus.subscribe(observer, name="test")
     try:
-        campaign = Campaign(bench or make_bench(config), ledger, bus, stop=threading.Event())
-        return campaign.run()
+        return Campaign(bench or make_bench(config), ledger, bus, control=Control()).run()
     finally:
         bus.close()
 
