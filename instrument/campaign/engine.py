@@ -273,7 +273,7 @@ class Campaign:
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
                 seconds=seconds,
                 why=why,
-                sampling=None if score is None else score.sampling,
+                sampling=None if score is None else score.record().get("sampling"),
             )
         )
 

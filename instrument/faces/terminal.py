@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -46,7 +47,6 @@ from instrument.config import (
     XYStageRole,
 )
 from instrument.design import DesignSpace, Parameter
-from instrument.search.enough import Sampling
 
 
 class ProgressBar:
@@ -123,9 +123,9 @@ class ProgressBar:
         )
 
 
-def _of_objects(sampling: Sampling | None) -> str:
+def _of_objects(sampling: dict[str, Any] | None) -> str:
     """Say how many objects were enough, where the batch was adaptive."""
-    return "" if sampling is None else f" from {sampling.objects} objects ({sampling.why})"
+    return "" if sampling is None else f" from {sampling['objects']} objects ({sampling['why']})"
 
 
 class LevelBar:

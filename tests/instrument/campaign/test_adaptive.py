@@ -115,10 +115,7 @@ def test_events_and_outcome_tell_of_the_frames(finished):
     ledger, events, outcome = finished
     rows = ledger.trials()
     told = {e.trial: e.sampling for e in events if isinstance(e, TrialScored)}
-    given = {n: None if sampling is None else sampling.objects for n, sampling in told.items()}
-    assert given == {
-        row.number: row.record["objects"] if row.phase == "search" else None for row in rows
-    }
+    assert told == {row.number: row.estimate.get("sampling") for row in rows}
     assert outcome.frames == sum(row.record["objects"] for row in rows)
     assert outcome.frames_fixed == 16 * len(rows)
     assert outcome.frames < outcome.frames_fixed
