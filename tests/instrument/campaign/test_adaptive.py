@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from drivers import DeviceError
 from estimation import SensorNoise, estimate_information
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, FrameCaptured, TrialScored
 from instrument.campaign.ledger import Ledger
-from tests.instrument.fakes import make_bench, make_config
+from tests.instrument.fakes import broken, make_bench, make_config
 
 SIZES = (4, 8, 16)
 VALUES = 16 * 16
@@ -207,6 +208,30 @@ def test_a_trial_killed_between_two_looks_goes_on_with_the_next(tmp_path, monkey
     assert [p.sha256 for p in after.parts[: len(before.parts)]] == [p.sha256 for p in before.parts]
     assert [part.objects for part in after.parts] == [4, 4, 8]
     assert after.state == "scored"
+
+
+def test_a_device_that_fails_in_the_second_look_costs_that_look_only(tmp_path):
+    config = adaptive(tmp_path, **TO_THE_END)
+    bench = make_bench(config)
+    camera = bench.devices["camera"]
+    snap, frames = camera.snap, iter(range(10**6))
+
+    def fails_in_the_second_look_of_trial_1(*, timeout_s):
+        if next(frames) == 18 + 6 + 3:  # two dark frames before every part
+            raise broken()
+        return snap(timeout_s=timeout_s)
+
+    camera.snap = fails_in_the_second_look_of_trial_1
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        campaign = Campaign(bench, ledger, EventBus(), control=Control())
+        with pytest.raises(DeviceError, match="cable pulled"):
+            campaign.run()
+        (before,) = ledger.trials()[1].parts
+        campaign.use(make_bench(config))
+        campaign.run()
+        after = ledger.trials()[1]
+    assert after.parts[0] == before
+    assert [part.objects for part in after.parts] == [4, 4, 8]
 
 
 @pytest.mark.parametrize("call", [1, 5, 8])
