@@ -26,12 +26,11 @@ from instrument.campaign.events import (
     TrialScored,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
-from instrument.campaign.outcome import Outcome
+from instrument.campaign.outcome import Outcome, frames_of_full_batches, frames_taken
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
     Score,
-    as_plain,
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
@@ -180,7 +179,7 @@ class Campaign:
             row = self._rows.get(self._number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
-            elif row is not None and row.state == "captured":  # needs neither disk nor light
+            elif row is not None and self._is_complete_batch(row):  # needs neither disk nor light
                 self._begin()
                 self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
             else:
@@ -198,6 +197,10 @@ class Campaign:
             self._check_noise("end", best)
         self._supplies.settle()
         return outcome
+
+    def _is_complete_batch(self, row: TrialRow) -> bool:
+        """Whether a trial has all the frames it may ask for; an adaptive one may want more."""
+        return row.state == "captured" and self._config.batch.adaptive is None
 
     def _begin(self) -> None:
         """Check the noise and say what the run stands on, before the first new trial on a bench."""
@@ -256,7 +259,7 @@ class Campaign:
             number,
             score=score.objective,
             standard_error=score.standard_error,
-            estimate=as_plain(score.estimate),
+            estimate=score.record(),
             seconds=seconds,
             timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
         )
@@ -331,6 +334,7 @@ class Campaign:
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
                 seconds=seconds,
                 why=why,
+                sampling=None if score is None else score.record().get("sampling"),
             )
         )
 
@@ -406,6 +410,10 @@ class Campaign:
             standard_error=_mean([r.estimate["standard_error"] for r in repeats]),
             initial_bits_per_pixel=self._bits_per_pixel.get(0),
             decision=decision,
+            frames=frames_taken(trials, shots=self._config.shots),
+            frames_fixed=frames_of_full_batches(
+                trials, objects=len(self._positions), shots=self._config.shots
+            ),
         )
 
 

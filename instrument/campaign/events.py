@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -85,6 +86,8 @@ class TrialScored(Event):
     """A trial is in the ledger. `bits_per_pixel` is None for a failed one, `why` says why.
 
     `standard_error` is the one between designs, which all see the same objects, bits/pixel.
+    `sampling` says how many objects were enough, where the batch was adaptive, as in the ledger's
+    estimate.
     """
 
     trial: int
@@ -96,6 +99,7 @@ class TrialScored(Event):
     best_bits_per_pixel: float | None
     seconds: float
     why: str | None = None
+    sampling: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instrument.campaign.events import CampaignEnded
+from instrument.campaign.ledger import TrialRow
 from instrument.design import Design
 from instrument.search.confirm import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a campaign ended."""
+    """How a campaign ended.
+
+    `frames` were taken with the light on in all its trials, also of trials that failed and of parts
+    that were set aside; `frames_fixed` are what batches of all objects would have taken.
+    """
 
     trials: int
     best_trial: int | None
@@ -20,6 +26,19 @@ class Outcome:
     standard_error: float | None
     initial_bits_per_pixel: float | None
     decision: Decision | None
+    frames: int = 0
+    frames_fixed: int = 0
+
+
+def frames_taken(trials: Sequence[TrialRow], *, shots: int) -> int:
+    """Return the frames that trials took."""
+    parts = (part for row in trials for part in (*row.parts, *row.set_aside))
+    return shots * sum(part.objects for part in parts)
+
+
+def frames_of_full_batches(trials: Sequence[TrialRow], *, objects: int, shots: int) -> int:
+    """Return the frames that the trials which took any would have taken with all objects."""
+    return shots * objects * sum(bool(row.parts) for row in trials)
 
 
 def end_event(status: str, outcome: Outcome | None) -> CampaignEnded:

@@ -30,6 +30,7 @@ from instrument.config import (
     NoiseOfCounts,
     NoiseOfThermalCamera,
 )
+from instrument.search.enough import Sampling
 
 NOISE_FILE = "noise.npz"
 
@@ -52,11 +53,15 @@ class Score:
         Objective per bit a pixel: the values of a measurement, or 1.
     standard_error_per_pixel
         Between designs on the same objects, bits/pixel.
+    sampling
+        Of an adaptive batch: how many objects were enough, and why. `estimate` is then on the scale
+        of a full batch (`instrument.search.enough`).
     """
 
     estimate: InformationEstimate
     scale: float
     standard_error_per_pixel: float
+    sampling: Sampling | None = None
 
     @property
     def objective(self) -> float:
@@ -67,6 +72,11 @@ class Score:
     def standard_error(self) -> float:
         """Of the objective, bits."""
         return self.standard_error_per_pixel * self.scale
+
+    def record(self) -> dict[str, Any]:
+        """Return what JSON holds, for the ledger."""
+        said = as_plain(self.estimate)
+        return said if self.sampling is None else {**said, "sampling": self.sampling.record()}
 
 
 def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import UInt16
 
 from estimation import EstimationError
 from estimation.information import DensityName
@@ -23,6 +23,7 @@ from instrument.bench.timing import Stopwatch
 from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus, FrameCaptured, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger, TrialRow
+from instrument.campaign.looks import AdaptiveBatches, Counts
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Proposal
 from instrument.campaign.scoring import (
@@ -37,6 +38,8 @@ from instrument.design import DesignSpace
 from instrument.grid import Positions
 
 LIVE_INTERVAL_S = 0.05
+ADAPTIVE_PHASES = ("search",)
+"""The others are few, and what others are compared with: they are given every object."""
 MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
@@ -50,6 +53,24 @@ class Measured:
     score: Score | None
     why: str | None
     timings: dict[str, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trial:
+    """A trial under way: its frames so far, and whether its design is on the bench."""
+
+    number: int
+    proposal: Proposal
+    stopwatch: Stopwatch
+    pauses: Pauses
+    counts: Counts
+    exposure_ms: float = 0.0
+    is_applied: bool = False
+
+    @property
+    def objects(self) -> int:
+        """How many it was given."""
+        return len(self.counts)
 
 
 class Measurement:
@@ -90,13 +111,20 @@ class Measurement:
         self._bus = bus
         self._config = bench.config
         self._space = space
-        self._positions = positions
         self._noise = noise
         self._control = control
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
         self._last_live_s = 0.0
+        adaptive = self._config.batch.adaptive
+        self._adaptive = adaptive and AdaptiveBatches(
+            adaptive,
+            count=len(positions),
+            seed=self._config.search.seed,
+            ledger=ledger,
+        )
+        self._positions = self._adaptive.in_order(positions) if self._adaptive else positions
 
     def run(self, number: int, proposal: Proposal, row: TrialRow | None) -> Measured:
         """Capture and score a trial that the ledger was asked for; frames it has are not repeated.
@@ -116,29 +144,48 @@ class Measurement:
             It is to end; no device is in the middle of something.
         """
         stopwatch = Stopwatch()
+        trial = _Trial(
+            number=number,
+            proposal=proposal,
+            stopwatch=stopwatch,
+            pauses=Pauses(self._bench, self._bus, control=self._control),
+            counts=np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16),
+        )
         try:
-            counts, exposure_ms = self._frames_of(number, proposal, row, stopwatch)
-            with stopwatch.measure("score"):
-                score = self._score(counts, exposure_ms)
+            if row is not None:
+                self._take_up(trial, row)
+            score = self._score_of(trial)
         except (BatchRefused, EstimationError) as error:
             return Measured(score=None, why=str(error), timings=stopwatch.seconds())
         return Measured(score=score, why=None, timings=stopwatch.seconds())
 
-    def _frames_of(
-        self, number: int, proposal: Proposal, row: TrialRow | None, stopwatch: Stopwatch
-    ) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
-        """Return counts and exposure (ms): from the disk where they are there, else captured."""
-        if row is not None and row.state == "captured":
-            if row.record.get("refused") is not None:  # killed before it was said
-                raise BatchRefused(row.record["refused"])
-            return self._ledger.load_batch(row), float(row.record["exposure_ms"])
-        batch = self._capture(number, proposal, stopwatch)
-        return batch.counts, batch.exposure_ms
+    def _take_up(self, trial: _Trial, row: TrialRow) -> None:
+        """Go on from what the ledger holds of a trial."""
+        if row.state != "captured":
+            return
+        if row.record.get("refused") is not None:  # killed before it was said
+            raise BatchRefused(row.record["refused"])
+        trial.counts = self._ledger.load_batch(row)
+        trial.exposure_ms = float(row.record["exposure_ms"])
 
-    def _score(self, counts: np.ndarray, exposure_ms: float) -> Score:
+    def _score_of(self, trial: _Trial) -> Score:
+        """Capture all objects and score them, or as many as it takes to decide."""
+        first_objects = partial(self._first_objects, trial)
+        score = partial(self._score, stopwatch=trial.stopwatch)
+        if self._adaptive is None:
+            return score(*first_objects(len(self._positions)))
+        if trial.proposal.phase in ADAPTIVE_PHASES:
+            found = self._adaptive.decide(first_objects, score)
+        else:
+            found = score(*first_objects(len(self._positions)))
+        self._adaptive.remember(trial.number, found)
+        return found
+
+    def _score(self, counts: Counts, exposure_ms: float, *, stopwatch: Stopwatch) -> Score:
         """Score with the campaign's one density, settled by the first trial that is scored."""
-        noise = noise_at(self._noise, exposure_ms)
-        score = score_batch(counts, noise, self._config, density=self._density)
+        with stopwatch.measure("score"):
+            noise = noise_at(self._noise, exposure_ms)
+            score = score_batch(counts, noise, self._config, density=self._density)
         if not self._is_density_settled:
             self._is_density_settled = True
             self._density = cast("DensityName", score.estimate.density)
@@ -147,10 +194,20 @@ class Measurement:
                 self._bus.emit(Notice(text=MISSPECIFIED.format(density=self._density)))
         return score
 
-    def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
-        """Apply, capture, make durable, apply the policies."""
-        pauses = Pauses(self._bench, self._bus, control=self._control)
-        batch = self._expose(number, proposal, stopwatch, pauses)
+    def _first_objects(self, trial: _Trial, objects: int) -> tuple[Counts, float]:
+        """Return counts of the first objects and their exposure (ms); capture what is missing."""
+        if trial.objects < objects:
+            batch = self._capture(trial, objects)
+            is_first = trial.objects == 0  # a whole batch is not copied
+            trial.counts = (
+                batch.counts if is_first else np.concatenate((trial.counts, batch.counts))
+            )
+            trial.exposure_ms = batch.exposure_ms
+        return trial.counts[:objects], trial.exposure_ms
+
+    def _capture(self, trial: _Trial, objects: int) -> Batch:
+        """Apply, capture the objects that are missing, make durable, apply the policies."""
+        batch = self._expose(trial, objects)
         record = batch.record()
         dose = self._dose(len(batch.counts))
         if dose is not None:
@@ -165,36 +222,42 @@ class Measurement:
             temperatures_c=calibrated_temperatures_c(self._noise),
         )
         record["warnings"], record["refused"] = verdict.warnings, verdict.refused
-        with stopwatch.measure("ledger"):
-            self._ledger.capture(number, batch.counts, record)
+        with trial.stopwatch.measure("ledger"):
+            self._ledger.capture(trial.number, batch.counts, record)
         for warning in verdict.warnings:
-            self._bus.emit(Notice(text=f"trial {number}: {warning}"))
+            self._bus.emit(Notice(text=f"trial {trial.number}: {warning}"))
         if verdict.refused is not None:
             raise BatchRefused(verdict.refused)
         return batch
 
-    def _expose(
-        self, number: int, proposal: Proposal, stopwatch: Stopwatch, pauses: Pauses
-    ) -> Batch:
-        applied = self._bench.apply(proposal.design, space=self._space, stopwatch=stopwatch)
+    def _expose(self, trial: _Trial, objects: int) -> Batch:
+        if not trial.is_applied:
+            self._apply(trial)
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(trial.number, trial.objects)
+        before = trial.objects * self._config.shots
+        return capture_batch(
+            self._bench,
+            self._positions[trial.objects : objects],
+            stopwatch=trial.stopwatch,
+            on_frame=lambda index, frame: self._show(trial.number, before + index, frame),
+            on_trip=trial.pauses.wait,
+            checkpoint=self._control.checkpoint,
+        )
+
+    def _apply(self, trial: _Trial) -> None:
+        """Bring the bench to the trial's design, once."""
+        design = trial.proposal.design
+        applied = self._bench.apply(design, space=self._space, stopwatch=trial.stopwatch)
+        trial.is_applied = True
         self._bus.emit(
             TrialStarted(
-                trial=number,
-                phase=proposal.phase,
-                design=proposal.design,
+                trial=trial.number,
+                phase=trial.proposal.phase,
+                design=design,
                 patterns=applied.patterns,
                 greys=grey_patterns(self._config),
             )
-        )
-        if self._bench.seed_noise is not None:
-            self._bench.seed_noise(number, 0)
-        return capture_batch(
-            self._bench,
-            self._positions,
-            stopwatch=stopwatch,
-            on_frame=lambda index, frame: self._show(number, index, frame),
-            on_trip=pauses.wait,
-            checkpoint=self._control.checkpoint,
         )
 
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:

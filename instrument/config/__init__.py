@@ -1,5 +1,6 @@
 """The bench file as typed data: what may stand in it, and one clear sentence when it may not."""
 
+from instrument.config._batch import AdaptiveBatch, BatchConfig
 from instrument.config._bench import (
     BenchConfig,
     DriverConfig,
@@ -85,7 +86,9 @@ from instrument.config._trigger import triggered_role
 
 __all__ = [
     "FULL_SCALE",
+    "AdaptiveBatch",
     "AngleParameter",
+    "BatchConfig",
     "BenchConfig",
     "CameraRole",
     "ChoiceParameter",

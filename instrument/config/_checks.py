@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from instrument.config._batch import problems_of_batch
 from instrument.config._bench import VirtualMicroManager
 from instrument.config._beside_core import problems_beside_core
 from instrument.config._blocks import problems_of_blocks
@@ -77,6 +78,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *_exposure(config),
         *problems_of_triggers(config),
         *_search(config),
+        *problems_of_batch(config),
     ]
 
 

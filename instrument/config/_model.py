@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
+from instrument.config._batch import BatchConfig
 from instrument.config._bench import BenchConfig
 from instrument.config._dose import DoseConfig
 from instrument.config._noise import NoiseConfig
@@ -120,6 +121,7 @@ class Config(Section):
 
     bench: BenchConfig
     objects: ObjectsConfig
+    batch: BatchConfig = BatchConfig()
     shots: int = Field(default=1, ge=1, le=64)
     shots_order: Literal["objects_first", "shots_first"] = "objects_first"
     design: dict[str, ParameterConfig]

@@ -25,6 +25,8 @@ def summary(result: RunResult, self_checks: Sequence[dict[str, Any]]) -> dict[st
         "status": result.status,
         "why": result.why,
         "trials": outcome.trials if outcome else 0,
+        "frames": outcome.frames if outcome else 0,
+        "frames_fixed": outcome.frames_fixed if outcome else 0,
         "best": best,
         "initial_bits_per_pixel": outcome.initial_bits_per_pixel if outcome else None,
         "seconds": result.seconds,
@@ -48,6 +50,9 @@ def summary_lines(result: RunResult) -> Iterator[str]:
             f"(standard error {outcome.standard_error:.3f}) "
             f"in {outcome.trials} trials, {result.seconds:.0f} s"
         )
+    if outcome is not None and outcome.frames < outcome.frames_fixed:
+        share = outcome.frames / outcome.frames_fixed
+        yield f"{outcome.frames} frames, {share:.0%} of what full batches would have taken"
     yield f"the bench is left {result.left_at}"
     if result.truth:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())

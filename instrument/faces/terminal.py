@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -122,8 +123,13 @@ class ProgressBar:
         self._progress.update(
             self._task,
             completed=event.trial + 1,
-            scores=f"{now} bits/px, best [bold]{best}[/]",
+            scores=f"{now} bits/px{_of_objects(event.sampling)}, best [bold]{best}[/]",
         )
+
+
+def _of_objects(sampling: dict[str, Any] | None) -> str:
+    """Say how many objects were enough, where the batch was adaptive."""
+    return "" if sampling is None else f" from {sampling['objects']} objects ({sampling['why']})"
 
 
 class LevelBar:

@@ -240,4 +240,5 @@ def _score_of(event: TrialScored) -> dict[str, object]:
         "seconds",
         "why",
     )
-    return {name: getattr(event, name) for name in names}
+    objects = None if event.sampling is None else event.sampling["objects"]
+    return {**{name: getattr(event, name) for name in names}, "objects": objects}

@@ -18,6 +18,7 @@ class Score:
     phase: str
     bits_per_pixel: float | None
     standard_error: float
+    objects: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class RunState:
             phase=fields["phase"],
             bits_per_pixel=fields["bits_per_pixel"],
             standard_error=fields["standard_error"] or 0.0,
+            objects=fields.get("objects"),
         )
         self.scores.append(score)
         self.best_trial = fields["best_trial"]
@@ -102,7 +104,8 @@ class RunState:
             return Readout(value=_NOTHING, caption="bits per pixel, last trial")
         last = self.scores[-1]
         value = "failed" if last.bits_per_pixel is None else _with_error(last)
-        return Readout(value=value, caption=f"bits per pixel, trial {last.trial}")
+        given = "" if last.objects is None else f", {last.objects} objects"
+        return Readout(value=value, caption=f"bits per pixel, trial {last.trial}{given}")
 
     def _best(self) -> Readout:
         if self.best_trial is None or self.best_bits_per_pixel is None:

@@ -47,6 +47,12 @@ def test_readouts_give_trial_last_score_and_best_with_errors():
     ]
 
 
+def test_an_adaptive_trial_says_how_many_objects_were_enough():
+    adaptive = scored(6, 3.1)
+    adaptive.fields["objects"] = 12
+    assert state_after(adaptive).readouts()[1].caption == "bits per pixel, trial 6, 12 objects"
+
+
 def test_a_best_trial_from_before_a_resume_is_shown_without_an_error_nobody_knows():
     assert state_after(scored(6, 3.1)).readouts()[2].value == "3.200"
 
