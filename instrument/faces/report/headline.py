@@ -22,6 +22,7 @@ _LEFT = {
     "start": "at its start design, light off",
     "safe": "safe, with no design on it",
 }
+_STANDS = {"running": "It had not when this was written: it runs, or was killed"}
 _SIGMA = 2.0
 """Standard errors beyond which a gain counts where the campaign took no decision of its own."""
 
@@ -130,7 +131,8 @@ def _doubt(record: RunRecord, best: Measured | None, gained: Gain | None) -> lis
 def _ending(record: RunRecord, groups: Sequence[Rejected]) -> Line:
     status = str(record.meta.get("status", "unknown"))
     n_scored = sum(row.state == "scored" for row in record.trials)
-    text = f"{as_sentence(status)[:-1]}, {n_scored} of {len(record.trials)} trials scored"
+    text = _STANDS.get(status, as_sentence(status)[:-1])
+    text += f"; {n_scored} of {len(record.trials)} trials scored"
     if groups:
         n = sum(group.count for group in groups)
         text += f"; {n} rejected, mostly: {_short(groups[0].example)}"

@@ -82,7 +82,7 @@ def test_the_morning_lines_say_what_was_survived_and_how_long_it_took(tables):
 def test_the_morning_lines_say_whether_it_can_be_believed_and_what_was_rejected(tables):
     assert tables.row("Is it beyond doubt?")[1].startswith("Yes: +0.")
     _, ended = tables.row("How did it end?")
-    assert "64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in ended
+    assert "Finished; 64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in ended
     assert "The bench was left at its best design" in ended
 
 
