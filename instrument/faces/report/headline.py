@@ -12,7 +12,7 @@ from instrument.faces.report.dose import Dose
 from instrument.faces.report.faults import Fault, kinds_of_faults
 from instrument.faces.report.record import RunRecord
 from instrument.faces.report.rejected import Rejected
-from instrument.faces.report.summary import Gain, Measured
+from instrument.faces.report.summary import Gain, Measured, without_drift
 from instrument.faces.report.timing import Duty, whole_cycle
 
 UNSAFE = "could NOT be made safe"
@@ -99,6 +99,9 @@ def _outcome(best: Measured | None, first: Measured | None, gained: Gain | None)
         ratio = best.bits_per_pixel / first.bits_per_pixel if first.bits_per_pixel > 0 else None
         times = "" if ratio is None else f", {ratio:.2f} times as much"
         text = f"From {first.bits_per_pixel:.3f} to {text}{times}"
+        began, now = without_drift(first), without_drift(best)
+        if began is not None and now is not None:
+            text += f"; with the drift of the bench removed, from {began:.3f} to {now:.3f}"
     return Line("What came out?", as_sentence(text), "good")
 
 

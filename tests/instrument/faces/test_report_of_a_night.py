@@ -86,6 +86,14 @@ def test_the_morning_lines_say_whether_it_can_be_believed_and_what_was_rejected(
     assert "The bench was left at its best design" in ended
 
 
+def test_what_came_out_is_told_with_and_without_the_drift(tables):
+    said = tables.row("What came out?")[1]
+    # Without drift and noise a design of (0.8, 0.5) carries 2 + 1.2 bits, the start 2.49.
+    measured, removed = re.findall(r"[Ff]rom (\d\.\d+) to (\d\.\d+)", said)
+    assert float(removed[1]) == pytest.approx(3.2, abs=5 * 0.004)
+    assert float(measured[1]) < float(removed[1]) - 0.05  # 1 % an hour, after two hours
+
+
 def test_every_kind_of_fault_is_counted_with_what_was_done(tables):
     _, times, _, words, done = tables.row("DeviceTimeout (camera)")
     assert (times, words) == ("1", "DeviceTimeout: Camera (role camera): no frame within 2 s.")
