@@ -216,6 +216,7 @@ def test_the_same_record_gives_the_same_page(night, page, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_of_two_thousand_trials_gives_a_page_below_five_megabytes(tmp_path):
     folder = troubled.Night(tmp_path / "run", trials=2000).write()
     file = write_report(folder)
