@@ -12,7 +12,7 @@ from instrument.faces.report.dose import Dose
 from instrument.faces.report.faults import Fault, kinds_of_faults
 from instrument.faces.report.record import RunRecord
 from instrument.faces.report.rejected import Rejected
-from instrument.faces.report.summary import Gain, Measured
+from instrument.faces.report.summary import Gain, Measured, without_drift
 from instrument.faces.report.timing import Duty, whole_cycle
 
 UNSAFE = "could NOT be made safe"
@@ -22,6 +22,7 @@ _LEFT = {
     "start": "at its start design, light off",
     "safe": "safe, with no design on it",
 }
+_STANDS = {"running": "It had not when this was written: it runs, or was killed"}
 _SIGMA = 2.0
 """Standard errors beyond which a gain counts where the campaign took no decision of its own."""
 
@@ -98,6 +99,9 @@ def _outcome(best: Measured | None, first: Measured | None, gained: Gain | None)
         ratio = best.bits_per_pixel / first.bits_per_pixel if first.bits_per_pixel > 0 else None
         times = "" if ratio is None else f", {ratio:.2f} times as much"
         text = f"From {first.bits_per_pixel:.3f} to {text}{times}"
+        began, now = without_drift(first), without_drift(best)
+        if began is not None and now is not None:
+            text += f"; with the drift of the bench removed, from {began:.3f} to {now:.3f}"
     return Line("What came out?", as_sentence(text), "good")
 
 
@@ -130,7 +134,8 @@ def _doubt(record: RunRecord, best: Measured | None, gained: Gain | None) -> lis
 def _ending(record: RunRecord, groups: Sequence[Rejected]) -> Line:
     status = str(record.meta.get("status", "unknown"))
     n_scored = sum(row.state == "scored" for row in record.trials)
-    text = f"{as_sentence(status)[:-1]}, {n_scored} of {len(record.trials)} trials scored"
+    text = _STANDS.get(status, as_sentence(status)[:-1])
+    text += f"; {n_scored} of {len(record.trials)} trials scored"
     if groups:
         n = sum(group.count for group in groups)
         text += f"; {n} rejected, mostly: {_short(groups[0].example)}"

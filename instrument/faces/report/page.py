@@ -93,12 +93,16 @@ def _content(ledger: Ledger) -> dict[str, Any]:
         "is_timing_cut": timing.is_cut(record),
         "self_checks": meta.get("self_checks", []),
         "devices": [_device(entry, config) for entry in meta.get("devices", [])],
-        "settings": {name: config[name] for name in _SETTINGS if name in config},
+        "settings": {
+            name: values
+            for name, values in config.items()
+            if name not in _SHOWN_ELSEWHERE and values is not None
+        },
         "repeat": repeat(record),
     }
 
 
-_SETTINGS = ("noise", "score", "objects", "search", "safety")
+_SHOWN_ELSEWHERE = ("bench", "design", "output")
 
 
 def _history(record: RunRecord, best: Measured | None) -> dict[str, Any]:

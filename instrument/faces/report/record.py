@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from instrument.campaign.ledger import JournalRow, Ledger, SessionRow, TrialRow
 
 REFERENCE = "reference"
 """Phase of the trials that only watch the bench: of one design, captured again and again."""
+_ENDS = ("finished", "aborted", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,4 +221,6 @@ def _sessions(
                     number=row.number, began=began, ended=last, status=row.status, host=row.host
                 )
             )
+    if found and found[-1].status == "open" and status in _ENDS:
+        found[-1] = replace(found[-1], status=status)  # the process that ran it writes this page
     return found

@@ -102,6 +102,17 @@ def error_between_designs(row: TrialRow) -> float:
     return float(row.estimate["standard_error"] if error is None else error)
 
 
+def without_drift(measured: Measured) -> float | None:
+    """Return the bits per pixel of a design as the campaign corrected them for drift, if it did."""
+    bits: list[float] = []
+    for row in measured.rows:
+        corrected = (row.estimate.get("drift") or {}).get("corrected")
+        if corrected is None or not row.score:
+            return None
+        bits.append(row.estimate["bits_per_pixel"] * corrected / row.score)
+    return float(np.mean(bits))
+
+
 def seconds_by_activity(trials: Sequence[TrialRow]) -> list[tuple[str, float]]:
     """Add up where the time of the trials went, longest first; the rest is `OTHER`."""
     total: defaultdict[str, float] = defaultdict(float)

@@ -3,6 +3,8 @@
 import numpy as np
 
 from instrument.bench.acquisition import Batch
+from instrument.campaign.ledger import BatchPart
+from instrument.campaign.ledger.rows import joined_records
 
 
 def test_the_record_has_the_mean_of_all_counts():
@@ -12,3 +14,11 @@ def test_the_record_has_the_mean_of_all_counts():
         saturated_fraction=0.5, zero_fraction=0.0, captured_at=("2026-01-01", "2026-01-01"),
     )  # fmt: skip
     assert batch.record()["mean_adu"] == (3 + 65535) / 2  # the means of the two objects
+
+
+def test_the_mean_of_several_parts_counts_every_object_once():
+    parts = [
+        BatchPart(trial=0, part=k, file="", sha256="", objects=n, record={"mean_adu": mean})
+        for k, (n, mean) in enumerate([(12, 100.0), (4, 200.0)])
+    ]
+    assert joined_records(parts)["mean_adu"] == 125.0

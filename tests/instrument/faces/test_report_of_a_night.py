@@ -82,8 +82,16 @@ def test_the_morning_lines_say_what_was_survived_and_how_long_it_took(tables):
 def test_the_morning_lines_say_whether_it_can_be_believed_and_what_was_rejected(tables):
     assert tables.row("Is it beyond doubt?")[1].startswith("Yes: +0.")
     _, ended = tables.row("How did it end?")
-    assert "64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in ended
+    assert "Finished; 64 of 66 trials scored; 2 rejected, mostly: 0.5% of" in ended
     assert "The bench was left at its best design" in ended
+
+
+def test_what_came_out_is_told_with_and_without_the_drift(tables):
+    said = tables.row("What came out?")[1]
+    # Without drift and noise a design of (0.8, 0.5) carries 2 + 1.2 bits, the start 2.49.
+    measured, removed = re.findall(r"[Ff]rom (\d\.\d+) to (\d\.\d+)", said)
+    assert float(removed[1]) == pytest.approx(3.2, abs=5 * 0.004)
+    assert float(measured[1]) < float(removed[1]) - 0.05  # 1 % an hour, after two hours
 
 
 def test_every_kind_of_fault_is_counted_with_what_was_done(tables):
@@ -208,6 +216,7 @@ def test_the_same_record_gives_the_same_page(night, page, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_of_two_thousand_trials_gives_a_page_below_five_megabytes(tmp_path):
     folder = troubled.Night(tmp_path / "run", trials=2000).write()
     file = write_report(folder)

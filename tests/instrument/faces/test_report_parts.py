@@ -13,7 +13,7 @@ from instrument.design import Design
 from instrument.faces.command_line import command_line
 from instrument.faces.report import charts, faults, timeline, write_report
 from instrument.faces.report.headline import alarms
-from instrument.faces.report.record import Entry, RunRecord, Session
+from instrument.faces.report.record import Entry, RunRecord, Session, read_record
 from instrument.faces.report.rejected import in_ranges, without_numbers
 from instrument.faces.report.repeat import repeat
 
@@ -241,6 +241,18 @@ def test_a_report_is_written_while_the_run_goes_on(ledger):
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
     ledger.log("recovery", "still the one writer")
+
+
+def test_the_process_that_ends_a_run_says_so_in_its_session(ledger):
+    ledger.log("state", "begins")
+    assert read_record(ledger).sessions[0].status == "open"
+    ledger.set_meta("status", "finished")
+    assert read_record(ledger).sessions[0].status == "finished"
+
+
+def test_a_run_that_has_not_ended_is_not_called_ended(ledger):
+    page = write_report(ledger.run_dir).read_text(encoding="utf-8")
+    assert "It had not when this was written: it runs, or was killed; 0 of 0 trials" in page
 
 
 def test_a_report_can_be_written_elsewhere_and_the_run_is_left_alone(ledger, tmp_path):

@@ -172,6 +172,7 @@ class Night:
                 "bits_per_measurement": bits * 256, "density": "gaussian", "patch": [8, 8],
                 "is_misspecified": False,
                 "per_object_bits": [round(bits + 0.01 * math.sin(k), 6) for k in range(objects)],
+                "drift": {"corrected": bits * 256 / (1 - 0.01 * hours)},
                 "sampling": {"objects": objects, "why": why, "looks": [objects]},
             },
             seconds=TRIAL_S,
