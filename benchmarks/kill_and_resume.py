@@ -191,14 +191,15 @@ def broken(
                 if len(done) == kills:
                     code = session.finish()
                     break
-                instant = next(instants)
+                instant, before = next(instants), half_written(run_dir)
                 span_s = SPAN * whole_s
                 if not session.kill_at(instant, delay_s=draw.uniform(0, span_s)):
                     code = session.finish()
                     break
                 if done:
                     done[-1]["first_order_to_light"] = first_order(log, lines)
-                done.append(after_a_kill(run_dir, instant, scored, port))
+                left = sorted(name for name, _ in half_written(run_dir) - before)
+                done.append(after_a_kill(run_dir, instant, scored, port, half_written=left))
                 lines = len(log.read_text(encoding="utf-8").splitlines())
             if done:
                 done[-1]["first_order_to_light"] = first_order(log, lines)
@@ -216,12 +217,22 @@ def broken(
         }
 
 
+def half_written(run_dir: Path) -> set[tuple[str, int]]:
+    """Files of frames that are not whole, with their time: those of earlier kills stay a while."""
+    found = (run_dir / BATCH_FOLDER).glob("*.partial")
+    return {(path.name, path.stat().st_mtime_ns) for path in found}
+
+
 def after_a_kill(
-    run_dir: Path, instant: Instant, scored: dict[int, TrialRow], port: int
+    run_dir: Path,
+    instant: Instant,
+    scored: dict[int, TrialRow],
+    port: int,
+    *,
+    half_written: list[str],
 ) -> dict[str, Any]:
     """Look at what a kill left, and remember what was acknowledged."""
     is_lit = optical_power_mw(port) > 0
-    left = sorted(path.name for path in (run_dir / BATCH_FOLDER).glob("*.partial"))
     try:
         found = verify_run(run_dir)
         problems, rows = list(found.problems), rows_of(run_dir)
@@ -232,7 +243,7 @@ def after_a_kill(
     scored |= {row.number: row for row in rows if row.state == "scored"}
     return {
         "instant": instant,
-        "left_half_written": left,
+        "left_half_written": half_written,
         "states": dict(Counter(row.state for row in rows)),
         "problems": problems,
         "lost": lost,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from estimation import SensorNoise
-from instrument.campaign.ledger import NOISE_META, Ledger, LedgerError
+from instrument.campaign.ledger import NOISE_META, PARTIAL, Ledger, LedgerError, put_in_place
 from instrument.campaign.scoring import NOISE_FILE
 from instrument.config import Config, ConfigError, SlmRole
 
@@ -86,7 +86,9 @@ def keep(files: tuple[InputFile, ...], run_dir: Path) -> None:
     for file in files:
         path = run_dir / file.copy
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(file.content)
+        partial = path.with_name(path.name + PARTIAL)
+        partial.write_bytes(file.content)
+        put_in_place(partial, path)
 
 
 def keep_noise(noise: SensorNoise, ledger: Ledger) -> None:
@@ -98,10 +100,10 @@ def keep_noise(noise: SensorNoise, ledger: Ledger) -> None:
         It could not be written.
     """
     path = ledger.run_dir / NOISE_FILE
-    partial = path.with_name(NOISE_FILE + ".partial")
+    partial = path.with_name(NOISE_FILE + PARTIAL)
     try:
         noise.save(partial, measured_at=datetime.now(UTC).isoformat())
-        partial.replace(path)  # a kill leaves no half of it under its name
+        put_in_place(partial, path)
     except OSError as error:
         raise LedgerError(f"{path}: the calibration cannot be written: {error}") from error
     _record_noise(path, ledger)

@@ -352,3 +352,16 @@ def test_options_of_no_bench_are_refused():
 def test_options_out_of_range_are_refused(model, options):
     with pytest.raises(ValidationError):
         model(**options)
+
+
+def test_the_noise_of_a_trial_depends_on_its_number_alone():
+    world, other = (make_twin_world(OPTIONS["lensless"]) for _ in range(2))
+    other.expose(EXPOSURE_S)  # a session that exposed something else before
+    frames = []
+    for trial, part in ((3, 1), (3, 0), (4, 1)):
+        for each in (world, other):
+            each.seed_noise(trial, part)
+        frames.append(world.expose(EXPOSURE_S))
+        np.testing.assert_array_equal(frames[-1], other.expose(EXPOSURE_S))
+    assert np.any(frames[0] != frames[1])
+    assert np.any(frames[0] != frames[2])

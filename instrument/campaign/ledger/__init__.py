@@ -4,7 +4,7 @@ The only package that knows the format (docs/reference/ledger-schema.md); what i
 when, is told in docs/concepts/ledger.md.
 """
 
-from instrument.campaign.ledger.files import BATCH_FOLDER
+from instrument.campaign.ledger.files import BATCH_FOLDER, PARTIAL, put_in_place
 from instrument.campaign.ledger.ledger import LEDGER_FILE, Ledger
 from instrument.campaign.ledger.problems import LedgerError, LedgerFull
 from instrument.campaign.ledger.rows import BatchPart, JournalRow, SessionRow, TrialRow
@@ -15,6 +15,7 @@ __all__ = [
     "BATCH_FOLDER",
     "LEDGER_FILE",
     "NOISE_META",
+    "PARTIAL",
     "SCHEMA_VERSION",
     "BatchPart",
     "JournalRow",
@@ -24,6 +25,7 @@ __all__ = [
     "SessionRow",
     "TrialRow",
     "Verification",
+    "put_in_place",
     "to_json",
     "verify_run",
 ]

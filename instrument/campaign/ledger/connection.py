@@ -14,6 +14,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from instrument.campaign.ledger import schema
+from instrument.campaign.ledger.files import PARTIAL, put_in_place
 from instrument.campaign.ledger.problems import LedgerError, of_transaction
 
 _ATTEMPTS = 5
@@ -202,12 +203,12 @@ def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
     """Keep an older file as it was, before its schema changes."""
     if path.exists():
         return  # of a migration that was killed: the copy was made before anything changed
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     try:
         partial.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
-        partial.replace(path)
+        put_in_place(partial, path)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(
             f"{path}: cannot keep a copy of the older schema ({error}); make space, then try again"

@@ -96,6 +96,20 @@ def _read_part(run_dir: Path, part: BatchPart) -> NDArray[np.uint16]:
     return np.load(io.BytesIO(content), allow_pickle=False)
 
 
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a file that is whole its name, durably: all of it is there after a kill, or nothing.
+
+    Raises
+    ------
+    OSError
+        It could not be synced or renamed.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in a folder durable."""
     if os.name == "nt":  # Windows cannot open a folder; NTFS journals the rename itself
