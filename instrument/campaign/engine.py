@@ -6,7 +6,6 @@ passed in, and whoever opened them closes them.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
@@ -31,6 +31,7 @@ from instrument.campaign.scoring import (
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
+from instrument.campaign.states import State
 from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
@@ -51,14 +52,14 @@ class Campaign:
         New, or with the trials of an interrupted run.
     bus
         Takes the events.
-    stop
-        Set by whoever wants the campaign to stop between two trials.
+    control
+        Takes the state, and says when to pause or to end.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, stop: threading.Event):
+    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, control: Control):
         self._ledger = ledger
         self._bus = bus
-        self._stop = stop
+        self._control = control
         self._config = bench.config
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
@@ -77,9 +78,12 @@ class Campaign:
             if row.state == "scored"
         }
         self._has_contenders = self._plan.contenders is not None
+        self._has_begun = False
         self._number = 0
         self._faults: Counter[int] = Counter()
         self._last_fault = ""
+        self.is_complete = False
+        """Whether every trial of the plan was taken."""
         self.use(bench)
 
     def use(self, bench: Bench) -> None:
@@ -99,7 +103,7 @@ class Campaign:
             space=self.space,
             positions=self._positions,
             noise=self._noise,
-            stop=self._stop,
+            control=self._control,
         )
         self._is_noise_checked = False
 
@@ -109,7 +113,7 @@ class Campaign:
         return len(self._bits_per_pixel)
 
     def run(self) -> Outcome:
-        """Run to the end of the plan, or until `stop` is set, between two checks of the noise.
+        """Run to the end of the plan, between two checks of the noise.
 
         After an error it goes on where it was when it is called again, on the same bench or another
         one (`use`); the trial in which a device failed is captured again, at most
@@ -120,8 +124,12 @@ class Campaign:
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on. What was acknowledged is in the ledger; the bench must be
             made safe by whoever owns it.
+        AbortAsked
+            It is to end, after an exposure or a trial; no device is in the middle of something.
         """
-        if self._number == 0:
+        self._control.enter(State.RUNNING)
+        if not self._has_begun:
+            self._has_begun = True
             self._bus.emit(
                 CampaignStarted(
                     run_dir=str(self._ledger.run_dir),
@@ -130,10 +138,13 @@ class Campaign:
                     done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
                 )
             )
-        while not self._stop.is_set():
+        while True:
+            self._pauses().again(self._control.checkpoint)
+            self._record_dropped()
             started_s = time.perf_counter()
             proposal = self._plan.ask()
             if proposal is None:
+                self.is_complete = True
                 break
             self._record_contenders()
             row = self._rows.get(self._number)
@@ -203,7 +214,8 @@ class Campaign:
         is_done = when == "start" and self._is_noise_checked
         if is_done or not self._config.safety.self_check_repeats:
             return
-        record = Pauses(self._bench, self._bus, stop=self._stop).again(
+        self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
+        record = self._pauses().again(
             lambda: check_noise(
                 self._bench,
                 self._noise,
@@ -212,12 +224,21 @@ class Campaign:
                 space=self.space,
                 when=when,
                 trials=len(self._bits_per_pixel),
+                checkpoint=self._control.checkpoint,
             )
         )
+        self._control.enter(State.RUNNING)
         self._is_noise_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+
+    def _record_dropped(self) -> None:
+        for dropped in self._bus.take_dropped():
+            self._ledger.log("observer", dropped.text, observer=dropped.observer)
+
+    def _pauses(self) -> Pauses:
+        return Pauses(self._bench, self._bus, control=self._control)
 
     # ---- what is known
 
