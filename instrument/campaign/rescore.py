@@ -270,7 +270,11 @@ class _Estimator:
     def __init__(self, run_dir: Path, settings: Settings):
         self.settings = settings
         self._ledger = Ledger.read(run_dir)
-        self._noise = _noise(run_dir, self._ledger.meta(), settings)
+        try:
+            self._noise = _noise(run_dir, self._ledger.meta(), settings)
+        except BaseException:
+            self._ledger.close()
+            raise
 
     def __enter__(self) -> _Estimator:
         return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -150,15 +151,18 @@ def _show(rescored: Rescored, file: Path) -> None:
         )
     if len(failed) > SHOWN:
         errors.print(f"and {len(failed) - SHOWN} more without a new score", style="yellow")
-    console.print(f"{file} and {file.with_suffix('.csv').name}", highlight=False, soft_wrap=True)
+    where = f"{file} and {file.with_suffix('.csv').name}"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(rescored: Rescored) -> Table:
     """List the best trials, with what the run had said of them."""
     settings = rescored.settings
     table = Table(
-        title=f"density {settings['density']}, patch {settings['patch']}, noise of "
-        f"{settings['noise']['of']}",
+        title=escape(
+            f"density {settings['density']}, patch {settings['patch']}, noise of "
+            f"{settings['noise']['of']}"
+        ),
         title_justify="left",
     )
     for heading in ("rank", "was", "trial", "phase", "bits/px", "bits/px in the run"):
