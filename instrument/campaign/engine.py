@@ -7,6 +7,7 @@ passed in, and whoever opened them closes them.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.checks import Preflight, PreflightStopped
@@ -44,6 +46,8 @@ from instrument.search.protocol import Observation
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
+LookAt = Callable[[Bench, Mapping[str, Any] | None], Preflight]
+
 
 class Campaign:
     """One search on one bench, recorded in one ledger.
@@ -58,8 +62,9 @@ class Campaign:
         Takes the events.
     control
         Takes the state, and says when to pause or to end.
-    preflight
-        Called before the first new trial with the record of the self-check, if there was one.
+    look_at
+        The preflight, called before the first new trial with the bench and the record of its
+        self-check, if there was one.
     """
 
     def __init__(
@@ -69,14 +74,13 @@ class Campaign:
         bus: EventBus,
         *,
         control: Control,
-        preflight: Callable[[Mapping[str, Any] | None], Preflight] | None = None,
+        look_at: LookAt | None = None,
     ):
-        self._bench = bench
         self._ledger = ledger
         self._bus = bus
         self._control = control
+        self._look_at = look_at
         self._config = bench.config
-        self._noise = load_noise(self._config, bench, ledger.run_dir)
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
             grid.count,
@@ -85,21 +89,7 @@ class Campaign:
             order=grid.order,
             seed=self._config.search.seed,
         )
-        self.space = self._recorded_space()
-        self._preflight = preflight
-        self._supplies = Supplies(
-            bench, ledger, bus, control, space=self.space, positions=self._positions
-        )
-        self._measurement = Measurement(
-            bench,
-            ledger,
-            bus,
-            space=self.space,
-            positions=self._positions,
-            noise=self._noise,
-            control=control,
-            dose=self._supplies.dose,
-        )
+        self.space = self._recorded_space(bench)
         self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
@@ -109,14 +99,56 @@ class Campaign:
         }
         self._has_contenders = self._plan.contenders is not None
         self._has_begun = False
-        self._is_noise_checked = False
+        self._number = 0
+        self._faults: Counter[int] = Counter()
+        self._last_fault = ""
         self.is_complete = False
         """Whether every trial of the plan was taken."""
         self.spent: str | None = None
         """Why the campaign ended before its plan did, without anybody asking: the light."""
+        self.use(bench)
+
+    def use(self, bench: Bench) -> None:
+        """Go on with a bench: the first one, or its successor after a fault.
+
+        Raises
+        ------
+        CalibrationMismatch
+            Its camera is not the calibrated one.
+        """
+        self._bench = bench
+        self._noise = load_noise(self._config, bench, self._ledger.run_dir)
+        self._supplies = Supplies(
+            bench,
+            self._ledger,
+            self._bus,
+            self._control,
+            space=self.space,
+            positions=self._positions,
+        )
+        self._measurement = Measurement(
+            bench,
+            self._ledger,
+            self._bus,
+            space=self.space,
+            positions=self._positions,
+            noise=self._noise,
+            control=self._control,
+            dose=self._supplies.dose,
+        )
+        self._is_noise_checked = False
+
+    @property
+    def scored(self) -> int:
+        """Number of trials with a score."""
+        return len(self._bits_per_pixel)
 
     def run(self) -> Outcome:
         """Run to the end of the plan, between two checks of the noise.
+
+        After an error it goes on where it was when it is called again, on the same bench or another
+        one (`use`); the trial in which a device failed is captured again, at most
+        `safety.recover.captures` times in all.
 
         Raises
         ------
@@ -129,38 +161,36 @@ class Campaign:
             It must not begin.
         """
         self._control.enter(State.RUNNING)
-        self._bus.emit(
-            CampaignStarted(
-                run_dir=str(self._ledger.run_dir),
-                space=self.space,
-                trials=self._plan.trials,
-                done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
+        if not self._has_begun:
+            self._has_begun = True
+            self._bus.emit(
+                CampaignStarted(
+                    run_dir=str(self._ledger.run_dir),
+                    space=self.space,
+                    trials=self._plan.trials,
+                    done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
+                )
             )
-        )
-        number = 0
         while True:
             self._pauses().again(self._control.checkpoint)
+            self._record_dropped()
             started_s = time.perf_counter()
             proposal = self._plan.ask()
             if proposal is None:
                 self.is_complete = True
                 break
             self._record_contenders()
-            row = self._rows.get(number)
+            row = self._rows.get(self._number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
-            elif row is not None and row.state == "captured":  # needs neither disk nor light
-                self._begin()
-                self._run_trial(number, proposal, row, propose_s=time.perf_counter() - started_s)
             else:
-                self.spent = self._supplies.why_spent(proposal.design)
+                needs_frames = row is None or row.state == "asked"
+                self.spent = self._supplies.why_spent(proposal.design) if needs_frames else None
                 if self.spent is not None:
                     break
-                self._begin()
-                with self._supplies.used_by("trial", proposal.design):
-                    propose_s = time.perf_counter() - started_s
-                    self._run_trial(number, proposal, row, propose_s=propose_s)
-            number += 1
+                self._check_first()
+                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
+            self._number += 1
         outcome = self.outcome()
         best = outcome.best_design or self.space.start
         # A run that was only replayed leaves the bench alone.
@@ -169,15 +199,12 @@ class Campaign:
         self._supplies.settle()
         return outcome
 
-    def _begin(self) -> None:
-        """Check the noise and say what the run stands on, before the first new trial."""
-        if self._has_begun:
-            return
-        self._has_begun = True
+    def _check_first(self) -> None:
+        """Check the noise before the first new trial on a bench, and once say what it stands on."""
         look = self._check_noise("start", self.space.start)
-        if self._preflight is None:
+        if self._look_at is None:
             return
-        found = self._preflight(look)
+        found, self._look_at = self._look_at(self._bench, look), None
         at = datetime.now(UTC).isoformat()
         self._ledger.set_meta("preflight", {**found.as_plain(), "at": at})
         self._bus.emit(PreflightDone(preflight=found))
@@ -186,6 +213,22 @@ class Campaign:
             raise PreflightStopped(found)
 
     # ---- one trial
+
+    def _try_trial(self, proposal: Proposal, row: TrialRow | None, *, propose_s: float) -> None:
+        """Run the present trial, unless devices failed in it too often: then it has no score."""
+        number = self._number
+        if self._faults[number] >= self._config.safety.recover.captures:
+            why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
+            self._ledger.fail(number, why=why, seconds=propose_s)
+            self._tell(number, proposal, None, propose_s, why=why)
+            return
+        try:
+            self._run_trial(number, proposal, row, propose_s=propose_s)
+        except DeviceError as fault:
+            self._faults[number] += 1
+            self._last_fault = str(fault)
+            self._rows = {row.number: row for row in self._ledger.trials()}
+            raise
 
     def _run_trial(
         self, number: int, proposal: Proposal, row: TrialRow | None, *, propose_s: float
@@ -197,7 +240,8 @@ class Campaign:
                 self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
         else:
             self._check_same(row, proposal)
-        measured = self._measurement.run(number, proposal, row)
+        with self._supplies.used_by("trial", proposal.design):
+            measured = self._measurement.run(number, proposal, row)
         seconds = time.perf_counter() - started_s + propose_s
         score = measured.score
         if score is None:
@@ -221,7 +265,8 @@ class Campaign:
 
         A resumed run is a new session on the bench, and checks again.
         """
-        if not self._config.safety.self_check_repeats:
+        is_done = when == "start" and self._is_noise_checked
+        if is_done or not self._config.safety.self_check_repeats:
             return None
         self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
         with self._supplies.used_by("self_check", design):
@@ -243,6 +288,10 @@ class Campaign:
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
         return record
+
+    def _record_dropped(self) -> None:
+        for dropped in self._bus.take_dropped():
+            self._ledger.log("observer", dropped.text, observer=dropped.observer)
 
     def _pauses(self) -> Pauses:
         return Pauses(self._bench, self._bus, control=self._control)
@@ -320,10 +369,10 @@ class Campaign:
             self._ledger.set_meta("contenders", {n: d.to_json() for n, d in chosen.items()})
             self._has_contenders = True
 
-    def _recorded_space(self) -> DesignSpace:
+    def _recorded_space(self, bench: Bench) -> DesignSpace:
         """Space of the run's first start, so that a resumed run starts from the same point."""
         recorded = self._ledger.meta().get("space")
-        here = self._bench.space()
+        here = bench.space()
         if recorded is None:
             self._ledger.set_meta("space", [asdict(p) for p in here.parameters])
             return here

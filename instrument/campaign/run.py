@@ -6,42 +6,32 @@ it ended, and what could not be made safe is in the result.
 
 from __future__ import annotations
 
-import functools
+import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from drivers import DeviceError
 from drivers.virtual.options import PupilMicroscopeOptions
-from estimation.calibration import Finding
-from instrument.bench.bench import Bench
-from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
-from instrument.bench.connect import connect
-from instrument.bench.interlocks import InterlockTripped
-from instrument.bench.safety import Interrupted, Unsafe, signals_raise
+from instrument.bench.safety import Interrupted, Unsafe, UnsafeBench, signals_raise
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.checks import Preflight, PreflightStopped
 from instrument.campaign.control import AbortAsked, Control, OnChange
-from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice, PreflightDone, StateChanged
+from instrument.campaign.events import EventBus, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
-from instrument.campaign.leaving import LeftAt, leave_bench
+from instrument.campaign.leaving import LeftAt
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
-from instrument.campaign.pausing import Pauses
-from instrument.campaign.preflight import Standing, preflight
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.session import Session
 from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
-from instrument.config import Config, NoiseCalibrate, parse_config
+from instrument.config import Config, parse_config
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scipy", "jax", "pymmcore", "pymmcore-plus", "pyvisa", "pyvisa-py", "optuna")
 
 
@@ -160,13 +150,14 @@ def execute(
     UnsafeBench
         The same, and something could not be made safe.
     PreflightStopped
-        The run must not begin, or not go on.
+        The run must not begin, or not go on; the bench is safe and closed.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """
     watch = Stopwatch()
-    control.on_change = _teller(bus)
+    control.on_change = _teller(bus, ledger)
     control.enter(State.CONNECTING)
+    session = Session(config, ledger, bus, control)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
     with (
@@ -175,21 +166,10 @@ def execute(
         threadpool_limits(limits=1, user_api="blas"),
     ):
         try:
-            bench = connect(config)
-        except BaseException as error:  # all is safe and closed again
+            ending, unsafe = session.run()
+        except BaseException as error:
             _record_end(ledger, control, error)
             raise
-        try:
-            look_at = _preflight(config, bench, ledger, bus)
-            _record_bench(ledger, bench)
-            ending = _calibrate_and_search(bench, ledger, bus, control, look_at)
-        except BaseException as error:
-            try:
-                bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
-            finally:
-                _record_end(ledger, control, error, unsafe=bench.close())
-            raise
-        unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
@@ -220,146 +200,30 @@ def execute(
     )
 
 
-def _teller(bus: EventBus) -> OnChange:
+def _teller(bus: EventBus, ledger: Ledger) -> OnChange:
+    """Return what tells observers of a change of state first, and then the journal."""
+
     def tell(before: State, now: State, why: str | None) -> None:
         bus.emit(StateChanged(before=before, now=now, why=why))
+        ledger.log("state", why or str(now), before=str(before), now=str(now))
+        for dropped in bus.take_dropped():
+            ledger.log("observer", dropped.text, observer=dropped.observer)
 
     return tell
 
 
-LookAt = Callable[[Mapping[str, Any] | None], Preflight]
-"""The preflight of a run, by the record of the self-check if there was one."""
-
-
-def _preflight(config: Config, bench: Bench, ledger: Ledger, bus: EventBus) -> LookAt:
-    """Look at everything before any light comes on; return how to look again with the self-check.
-
-    Raises
-    ------
-    PreflightStopped
-        The run must not begin. One that has finished has nothing to begin.
-    """
-    look_at = functools.partial(
-        preflight, config, bench, run_dir=ledger.run_dir, standing=Standing.of(ledger)
-    )
-    if ledger.meta().get("status") != "finished":
-        found = look_at(look=None)
-        if found.stops:
-            bus.emit(PreflightDone(preflight=found))
-            raise PreflightStopped(found)
-    return lambda look: look_at(look=look)
-
-
-def _record_end(
-    ledger: Ledger, control: Control, error: BaseException, *, unsafe: Sequence[Unsafe] = ()
-) -> None:
+def _record_end(ledger: Ledger, control: Control, error: BaseException) -> None:
+    """Record an end by an error, which is raised after this and counts more than the record."""
     is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
     status = State.ABORTED if is_asked else State.FAILED
+    unsafe = error.failures if isinstance(error, UnsafeBench) else ()
     try:
         ledger.set_meta("status", str(status))
         ledger.set_meta("why", str(error))
         ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
-    finally:
         control.enter(status, str(error))
-
-
-@dataclass
-class _Ending:
-    left_at: LeftAt
-    status: str = "failed"
-    why: str | None = None
-    outcome: Outcome | None = None
-    truth: dict[str, float] | None = None
-
-
-def _calibrate_and_search(
-    bench: Bench, ledger: Ledger, bus: EventBus, control: Control, look_at: LookAt
-) -> _Ending:
-    try:
-        _calibrate_if_asked(bench, ledger, bus, control)
-    except AbortAsked as asked:
-        left_at = LeftAt(what="safe", why="aborted while the camera was calibrated")
-        return _Ending(left_at, status="aborted", why=str(asked))
-    return _run_campaign(bench, ledger, bus, control, look_at)
-
-
-def _run_campaign(
-    bench: Bench, ledger: Ledger, bus: EventBus, control: Control, look_at: LookAt
-) -> _Ending:
-    ending = _Ending(LeftAt(what="safe", why="the campaign did not end"))
-    campaign = Campaign(bench, ledger, bus, control=control, preflight=look_at)
-    try:
-        try:
-            ending.outcome = campaign.run()
-            ending.status, ending.why = "finished", campaign.spent
-        except AbortAsked as asked:
-            ending.status, ending.why = "aborted", str(asked)
-            ending.outcome = campaign.outcome()
-        ending.left_at = leave_bench(
-            bench, campaign.space, ending.outcome, has_finished=campaign.is_complete
-        )
-        ending.truth = _truth(bench, ledger)
-    except Interrupted as signal:
-        ending.status, ending.why = "aborted", str(signal)
-        ending.left_at = LeftAt(what="safe", why=f"{signal}, in the middle of something")
-    except (DeviceError, InterlockTripped, LedgerError) as error:
-        ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
-        ending.left_at = LeftAt(what="safe", why=str(error))
-        bus.emit(Notice(text=str(error)))
-    if ending.outcome is None:
-        ending.outcome = campaign.outcome()
-    return ending
-
-
-def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:
-    """Return what only the simulator knows, if there is one."""
-    if bench.truth is None:
-        return None
-    first = next(iter(ledger.trials()), None)
-    truth = {f"final_{name}": value for name, value in bench.truth().items()}
-    if first is not None:
-        initial = first.record.get("truth", {})
-        truth.update({f"initial_{name}": value for name, value in initial.items()})
-    return truth
-
-
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> None:
-    """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
-    asked = bench.config.noise
-    path = ledger.run_dir / NOISE_FILE
-    if not isinstance(asked, NoiseCalibrate) or path.exists():
-        return
-    protocol = PROTOCOLS[asked.calibrate]
-    check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
-    control.enter(State.CALIBRATING, f"calibrating the camera ({asked.calibrate})")
-    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
-    state = ledger.run_dir / "calibration.npz"
-    result = Pauses(bench, bus, control=control).again(
-        lambda: calibrate(
-            bench,
-            protocol,
-            state=state,
-            on_level=lambda _done, _of, _what: None,
-            checkpoint=control.checkpoint,
-        )
-    )
-    as_noise(result, bench, protocol).save(path, measured_at=datetime.now(UTC).isoformat())
-    for warning in result.warnings:
-        if warning.name == Finding.SAMPLE_IN_VIEW:
-            continue  # as it should be here, and nothing that the scores use
-        bus.emit(Notice(text=f"calibration: {warning}"))
-    bus.emit(
-        Notice(
-            text=f"gain {result.gain:.4g} ADU/e- (standard error {result.gain_se:.2g}), "
-            f"read noise {float(np.median(result.read_noise)):.3g} e-"
-        )
-    )
-
-
-def _record_bench(ledger: Ledger, bench: Bench) -> None:
-    ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
-    ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})
+    except LedgerError:
+        _log.exception("the end of the run is not in its record")
 
 
 def _record_outcome(ledger: Ledger, outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ from instrument.config._bench import BenchConfig
 from instrument.config._dose import DoseConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
+from instrument.config._recover import RecoverConfig
 from instrument.config._section import Duration, Finite, Positive, Section
 
 
@@ -79,8 +80,9 @@ class SafetyConfig(Section):
     than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
-    switches it off if this one dies. `dose` limits the light on the sample. While the disk of a run
-    has less left than a batch and `least_free_disk_mb`, the run waits in the dark. A wait or pause
+    switches it off if this one dies. `recover` says how often a run goes on after a fault, `dose`
+    limits the light on the sample. While the disk of a run has less left than a batch and
+    `least_free_disk_mb`, the run waits in the dark. A wait or pause
     that nobody ends in `longest_pause_s` ends the run.
     """
 
@@ -95,6 +97,7 @@ class SafetyConfig(Section):
     guardian: bool = True
     dose: DoseConfig | None = None
     least_free_disk_mb: Duration = 500.0
+    recover: RecoverConfig = RecoverConfig()
     longest_pause_s: Positive = 8 * 3600.0
 
     @field_validator("self_check_repeats")

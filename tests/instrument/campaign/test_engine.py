@@ -6,7 +6,7 @@ from instrument.bench.interlocks import Interlock, InterlockTripped
 from instrument.campaign import pausing
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice, TrialScored
+from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
 from tests.instrument.fakes import FakeMeter, Log, broken, make_bench, make_config
 
@@ -129,14 +129,18 @@ def test_a_captured_batch_is_scored_without_exposing_again(config, ledger, monke
     monkeypatch.undo()
     bench = make_bench(config)
     control = Control()
+    snap = bench.devices["camera"].snap
 
-    def stop_after_first(event):
-        if isinstance(event, TrialScored):
-            control.abort("enough")
+    def abort_at_the_first_frame(*, timeout_s):
+        control.abort("enough")
+        return snap(timeout_s=timeout_s)
 
+    bench.devices["camera"].snap = abort_at_the_first_frame
     with pytest.raises(AbortAsked, match="enough"):
-        run(config, ledger, bench=bench, control=control, observer=stop_after_first)
-    assert ledger.trials()[0].parts == row.parts
+        run(config, ledger, bench=bench, control=control)
+    first, second = ledger.trials()
+    assert (first.state, second.state) == ("scored", "asked")
+    assert first.parts == row.parts
 
 
 def test_a_ledger_of_another_search_is_refused(config, ledger, tmp_path):

@@ -241,11 +241,11 @@ def test_an_abort_ends_a_suspension(config, bus):
 
 
 def test_observers_are_told_of_every_change_by_execute(tmp_path, monkeypatch):
-    from instrument.campaign import run as running
+    from instrument.campaign import run, session
 
     config = make_config(tmp_path, safety={"self_check_repeats": 0, "guardian": False})
     bench, control, seen = make_bench(config), Control(), []
-    monkeypatch.setattr(running, "connect", lambda _config: bench)
+    monkeypatch.setattr(session, "connect", lambda _config: bench)
     bus, is_paused = EventBus(), threading.Event()
     bus.subscribe(lambda e: seen.append(e) if isinstance(e, StateChanged) else None, name="test")
     bus.state_changed.connect(lambda e: is_paused.set() if e.now == State.PAUSED else None)
@@ -258,7 +258,8 @@ def test_observers_are_told_of_every_change_by_execute(tmp_path, monkeypatch):
     thread = threading.Thread(target=resume, name="notebook")
     thread.start()
     with Ledger.create(tmp_path / "run", {}) as ledger:
-        result = running.execute(config, ledger, bus, control=control)
+        result = run.execute(config, ledger, bus, control=control)
+        journal = [row for row in ledger.journal() if row.kind == "state"]
     thread.join()
     bus.close()
     assert result.status == "finished"
@@ -266,3 +267,25 @@ def test_observers_are_told_of_every_change_by_execute(tmp_path, monkeypatch):
         (State.CONNECTING, None), (State.RUNNING, None), (State.PAUSED, "notebook"),
         (State.RUNNING, "resumed"), (State.FINISHED, None),
     ]  # fmt: skip
+    assert [(row.data["now"], row.text) for row in journal] == [
+        ("connecting", "connecting"), ("running", "running"), ("paused", "notebook"),
+        ("running", "resumed"), ("finished", "finished"),
+    ]  # fmt: skip
+
+
+def test_a_dropped_observer_is_in_the_journal(tmp_path, bus):
+    config = make_config(tmp_path, search={"trials": 3}, safety={"self_check_repeats": 0})
+    bus.subscribe(lambda _event: 1 / 0, name="viewer")
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        bench = make_bench(config)
+        snap, is_known = bench.devices["camera"].snap, threading.Event()
+        bus.observer_dropped.connect(lambda _event: is_known.set())
+
+        def snap_when_it_is_dropped(*, timeout_s):
+            assert is_known.wait(60)
+            return snap(timeout_s=timeout_s)
+
+        bench.devices["camera"].snap = snap_when_it_is_dropped
+        Campaign(bench, ledger, bus, control=Control()).run()
+        (row,) = [row for row in ledger.journal() if row.kind == "observer"]
+    assert "the viewer no longer follows the run: it raised ZeroDivisionError" in row.text

@@ -45,7 +45,7 @@ class Clock:
         bench.lighting.lit_time._clock = lambda: self.now_s
 
 
-def run(config, ledger, *, bench=None, preflight=None):
+def run(config, ledger, *, bench=None, look_at=None):
     """Run a campaign to its end; return it and its events."""
     seen, states = [], []
     bus = EventBus()
@@ -53,7 +53,7 @@ def run(config, ledger, *, bench=None, preflight=None):
     bench = bench or make_bench(config)
     control = Control(on_change=lambda _before, now, _why: states.append(now))
     control.enter(State.CONNECTING)
-    campaign = Campaign(bench, ledger, bus, control=control, preflight=preflight)
+    campaign = Campaign(bench, ledger, bus, control=control, look_at=look_at)
     try:
         campaign.run()
     finally:
@@ -193,11 +193,11 @@ def test_frames_that_the_disk_refused_are_written_when_there_is_room(tmp_path, l
 def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_trial(tmp_path, ledger):
     looks = []
 
-    def preflight(look):
+    def look_at(_bench, look):
         looks.append(look)
         return Preflight((Check("disk", "much", Verdict.OK, ""),))
 
-    _, seen, _ = run(make_config(tmp_path, **SHORT), ledger, preflight=preflight)
+    _, seen, _ = run(make_config(tmp_path, **SHORT), ledger, look_at=look_at)
     kinds = [type(e) for e in seen if isinstance(e, NoiseChecked | PreflightDone | TrialStarted)]
     assert kinds[:3] == [NoiseChecked, PreflightDone, TrialStarted]
     assert kinds.count(PreflightDone) == 1
@@ -209,7 +209,7 @@ def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_tria
 def test_a_run_that_was_only_replayed_looks_at_nothing(tmp_path, ledger):
     config = make_config(tmp_path, **SHORT)
     run(config, ledger)
-    run(config, ledger, preflight=lambda _look: pytest.fail("looked"))
+    run(config, ledger, look_at=lambda _bench, _look: pytest.fail("looked"))
 
 
 def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
@@ -217,6 +217,6 @@ def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
     bench = make_bench(config)
     stop = Preflight((Check("disk", "0 MB", Verdict.STOP, "free 1 GB"),))
     with pytest.raises(PreflightStopped, match="preflight, disk: free 1 GB"):
-        run(config, ledger, bench=bench, preflight=lambda _look: stop)
+        run(config, ledger, bench=bench, look_at=lambda _bench, _look: stop)
     assert ledger.trials() == []
     assert not bench.devices["light"].is_on()

@@ -121,9 +121,10 @@ def test_enter_while_nothing_is_paused_says_nothing(terminal):
 
 pty = pytest.importorskip("pty", reason="a terminal of our own needs a pseudo-terminal")
 
+NOISE = "noise={gain: 2.17, offset: 100, read_noise: 1.7}"
 ENDLESS = [
-    "--set", "search.trials=5000", "--set", "search.engine=sobol", "--set", "objects.stage_grid.count=9",
-    "--set", "score.patch=8", "--set", "noise={gain: 2.17, offset: 100, read_noise: 1.7}",
+    "--set", "search.trials=5000", "--set", "search.engine=sobol", "--set", "score.patch=8",
+    "--set", "objects.stage_grid.count=9", "--set", NOISE,
 ]  # fmt: skip
 
 
