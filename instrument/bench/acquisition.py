@@ -89,10 +89,14 @@ class Batch:
     stepping: Literal["software", "hardware"] = "software"
 
     def record(self) -> dict[str, Any]:
-        """Everything but the counts, as plain data for the ledger."""
+        """Everything but the counts, as plain data for the ledger.
+
+        `mean_adu` is the mean of all counts, black level included: what tells a lamp that drifts.
+        """
         return {
             "objects": self.counts.shape[0],
             "shots": self.counts.shape[1],
+            "mean_adu": float(self.counts.mean()),
             "stepping": self.stepping,
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,

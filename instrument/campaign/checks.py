@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+from instrument.bench.bench import Bench
 
 
 class Verdict(StrEnum):
@@ -65,3 +68,7 @@ class PreflightStopped(Exception):  # noqa: N818 - it is a verdict
         reasons = [f"preflight, {check.name}: {check.text}" for check in preflight.stops]
         super().__init__("\n".join(reasons))
         self.preflight = preflight
+
+
+LookAt = Callable[[Bench, Mapping[str, Any] | None], Preflight]
+"""The preflight of a run, by its bench and the record of the self-check if there was one."""

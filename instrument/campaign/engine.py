@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.checks import Preflight, PreflightStopped
+from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import Control
 from instrument.campaign.events import (
     CampaignStarted,
@@ -46,8 +45,6 @@ from instrument.search.protocol import Observation
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
 
-LookAt = Callable[[Bench, Mapping[str, Any] | None], Preflight]
-
 
 class Campaign:
     """One search on one bench, recorded in one ledger.
@@ -62,9 +59,8 @@ class Campaign:
         Takes the events.
     control
         Takes the state, and says when to pause or to end.
-    look_at
-        The preflight, called before the first new trial with the bench and the record of its
-        self-check, if there was one.
+    preflight
+        Called before the first new trial with the record of the self-check, if there was one.
     """
 
     def __init__(
@@ -74,12 +70,11 @@ class Campaign:
         bus: EventBus,
         *,
         control: Control,
-        look_at: LookAt | None = None,
+        preflight: LookAt | None = None,
     ):
         self._ledger = ledger
         self._bus = bus
         self._control = control
-        self._look_at = look_at
         self._config = bench.config
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
@@ -106,6 +101,7 @@ class Campaign:
         """Whether every trial of the plan was taken."""
         self.spent: str | None = None
         """Why the campaign ended before its plan did, without anybody asking: the light."""
+        self._preflight = preflight
         self.use(bench)
 
     def use(self, bench: Bench) -> None:
@@ -136,6 +132,7 @@ class Campaign:
             control=self._control,
             dose=self._supplies.dose,
         )
+        self._is_ready = False
         self._is_noise_checked = False
 
     @property
@@ -183,13 +180,16 @@ class Campaign:
             row = self._rows.get(self._number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
+            elif row is not None and row.state == "captured":  # needs neither disk nor light
+                self._begin()
+                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
             else:
-                needs_frames = row is None or row.state == "asked"
-                self.spent = self._supplies.why_spent(proposal.design) if needs_frames else None
+                self.spent = self._supplies.why_spent(proposal.design)
                 if self.spent is not None:
                     break
-                self._check_first()
-                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
+                self._begin()
+                with self._supplies.used_by("trial", proposal.design):
+                    self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
             self._number += 1
         outcome = self.outcome()
         best = outcome.best_design or self.space.start
@@ -199,12 +199,15 @@ class Campaign:
         self._supplies.settle()
         return outcome
 
-    def _check_first(self) -> None:
-        """Check the noise before the first new trial on a bench, and once say what it stands on."""
-        look = self._check_noise("start", self.space.start)
-        if self._look_at is None:
+    def _begin(self) -> None:
+        """Check the noise and say what the run stands on, before the first new trial on a bench."""
+        if self._is_ready:
             return
-        found, self._look_at = self._look_at(self._bench, look), None
+        self._is_ready = True
+        look = self._check_noise("start", self.space.start)
+        if self._preflight is None:
+            return
+        found, self._preflight = self._preflight(self._bench, look), None  # once a session
         at = datetime.now(UTC).isoformat()
         self._ledger.set_meta("preflight", {**found.as_plain(), "at": at})
         self._bus.emit(PreflightDone(preflight=found))
@@ -240,8 +243,7 @@ class Campaign:
                 self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
         else:
             self._check_same(row, proposal)
-        with self._supplies.used_by("trial", proposal.design):
-            measured = self._measurement.run(number, proposal, row)
+        measured = self._measurement.run(number, proposal, row)
         seconds = time.perf_counter() - started_s + propose_s
         score = measured.score
         if score is None:
@@ -265,8 +267,7 @@ class Campaign:
 
         A resumed run is a new session on the bench, and checks again.
         """
-        is_done = when == "start" and self._is_noise_checked
-        if is_done or not self._config.safety.self_check_repeats:
+        if not self._config.safety.self_check_repeats:
             return None
         self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
         with self._supplies.used_by("self_check", design):

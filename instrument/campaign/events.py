@@ -187,6 +187,7 @@ class EventBus:
     resumed = Signal(Resumed)
     state_changed = Signal(StateChanged)
     observer_dropped = Signal(ObserverDropped)
+    preflight_done = Signal(PreflightDone)
     campaign_ended = Signal(CampaignEnded)
 
     def __init__(self) -> None:

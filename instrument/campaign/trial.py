@@ -186,6 +186,8 @@ class Measurement:
                 greys=grey_patterns(self._config),
             )
         )
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(number, 0)
         return capture_batch(
             self._bench,
             self._positions,

@@ -37,6 +37,7 @@ from instrument.config._model import (
 from instrument.config._modulator import SlmRole
 from instrument.config._noise import (
     NoiseCalibrate,
+    NoiseConfig,
     NoiseFile,
     NoiseNumbers,
     NoiseOfCounts,
@@ -108,6 +109,7 @@ __all__ = [
     "ListedMicroManager",
     "LoadedMicroManager",
     "NoiseCalibrate",
+    "NoiseConfig",
     "NoiseFile",
     "NoiseNumbers",
     "NoiseOfCounts",

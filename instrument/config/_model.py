@@ -95,9 +95,9 @@ class SafetyConfig(Section):
     interlock_interval_s: Positive = 1.0
     watchdog_s: Positive = 5.0
     guardian: bool = True
+    recover: RecoverConfig = RecoverConfig()
     dose: DoseConfig | None = None
     least_free_disk_mb: Duration = 500.0
-    recover: RecoverConfig = RecoverConfig()
     longest_pause_s: Positive = 8 * 3600.0
 
     @field_validator("self_check_repeats")

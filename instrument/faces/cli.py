@@ -25,6 +25,8 @@ from instrument.config import (
     load_config,
     load_design_config,
 )
+from instrument.faces.export import export, rescore
+from instrument.faces.record import verify
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -103,12 +105,14 @@ def run(
     with _exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
         from instrument.campaign.run import create_run, new_run_dir
+        from instrument.faces.command_line import command_line
 
         run_dir = output or new_run_dir(loaded.output, config.stem)
         if dry_run:
             _dry_run(loaded, run_dir, None, what=str(config), as_json=as_json, quiet=quiet)
             return
         with create_run(loaded, run_dir, name=config.stem) as ledger:
+            ledger.set_meta("command", command_line("run", config, overrides or (), seed=seed))
             _finish(_execute(loaded, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
 
 
@@ -276,16 +280,25 @@ def devices(
 
 
 @app.command()
-def report(run_dir: RunArgument) -> None:
-    """Write one self-contained HTML report into the run's folder."""
+def report(
+    run_dir: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write here instead of into the folder."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML report of a run, also while it goes on."""
     with _exit_codes():
         from instrument.faces.report import write_report
 
-        typer.echo(write_report(run_dir))
+        typer.echo(write_report(run_dir, output))
 
 
 app.command()(score)
 app.command()(compare)
+app.command()(rescore)
+app.command()(export)
+app.command()(verify)
 
 
 def main() -> None:

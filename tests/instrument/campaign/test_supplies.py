@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from drivers import DeviceError
 from instrument.campaign import disk
 from instrument.campaign.checks import Check, Preflight, PreflightStopped, Verdict
 from instrument.campaign.control import Control
@@ -14,7 +15,7 @@ from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, PreflightDone, TrialStarted
 from instrument.campaign.ledger import Ledger
 from instrument.campaign.states import State
-from tests.instrument.fakes import make_bench, make_config
+from tests.instrument.fakes import broken, make_bench, make_config
 
 Usage = namedtuple("Usage", "total used free")
 AREA_MM2 = 100.0  # 1 cm2: mJ/cm2 are mJ; all objects are within it
@@ -45,7 +46,7 @@ class Clock:
         bench.lighting.lit_time._clock = lambda: self.now_s
 
 
-def run(config, ledger, *, bench=None, look_at=None):
+def run(config, ledger, *, bench=None, preflight=None):
     """Run a campaign to its end; return it and its events."""
     seen, states = [], []
     bus = EventBus()
@@ -53,7 +54,7 @@ def run(config, ledger, *, bench=None, look_at=None):
     bench = bench or make_bench(config)
     control = Control(on_change=lambda _before, now, _why: states.append(now))
     control.enter(State.CONNECTING)
-    campaign = Campaign(bench, ledger, bus, control=control, look_at=look_at)
+    campaign = Campaign(bench, ledger, bus, control=control, preflight=preflight)
     try:
         campaign.run()
     finally:
@@ -193,11 +194,11 @@ def test_frames_that_the_disk_refused_are_written_when_there_is_room(tmp_path, l
 def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_trial(tmp_path, ledger):
     looks = []
 
-    def look_at(_bench, look):
+    def preflight(_bench, look):
         looks.append(look)
         return Preflight((Check("disk", "much", Verdict.OK, ""),))
 
-    _, seen, _ = run(make_config(tmp_path, **SHORT), ledger, look_at=look_at)
+    _, seen, _ = run(make_config(tmp_path, **SHORT), ledger, preflight=preflight)
     kinds = [type(e) for e in seen if isinstance(e, NoiseChecked | PreflightDone | TrialStarted)]
     assert kinds[:3] == [NoiseChecked, PreflightDone, TrialStarted]
     assert kinds.count(PreflightDone) == 1
@@ -209,7 +210,7 @@ def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_tria
 def test_a_run_that_was_only_replayed_looks_at_nothing(tmp_path, ledger):
     config = make_config(tmp_path, **SHORT)
     run(config, ledger)
-    run(config, ledger, look_at=lambda _bench, _look: pytest.fail("looked"))
+    run(config, ledger, preflight=lambda _bench, _look: pytest.fail("looked"))
 
 
 def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
@@ -217,6 +218,27 @@ def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
     bench = make_bench(config)
     stop = Preflight((Check("disk", "0 MB", Verdict.STOP, "free 1 GB"),))
     with pytest.raises(PreflightStopped, match="preflight, disk: free 1 GB"):
-        run(config, ledger, bench=bench, look_at=lambda _bench, _look: stop)
+        run(config, ledger, bench=bench, preflight=lambda _bench, _look: stop)
     assert ledger.trials() == []
     assert not bench.devices["light"].is_on()
+
+
+def test_the_preflight_looks_at_the_bench_that_came_after_a_fault_in_the_self_check(
+    tmp_path, ledger
+):
+    config = make_config(tmp_path, **SHORT)
+    broken_one, successor, seen = make_bench(config), make_bench(config), []
+    broken_one.devices["camera"].fails_on = {"snap": broken()}
+
+    def preflight(bench, _look):
+        seen.append(bench)
+        return Preflight(())
+
+    control = Control()
+    control.enter(State.CONNECTING)
+    campaign = Campaign(broken_one, ledger, EventBus(), control=control, preflight=preflight)
+    with pytest.raises(DeviceError):
+        campaign.run()
+    campaign.use(successor)
+    campaign.run()
+    assert seen == [successor]
