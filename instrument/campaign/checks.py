@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from instrument.bench.bench import Bench
+
 
 class Verdict(StrEnum):
     """Of a check: as it should be, worth a look before you leave, or no run."""
@@ -68,5 +70,5 @@ class PreflightStopped(Exception):  # noqa: N818 - it is a verdict
         self.preflight = preflight
 
 
-LookAt = Callable[[Mapping[str, Any] | None], Preflight]
-"""The preflight of a run, by the record of the self-check if there was one."""
+LookAt = Callable[[Bench, Mapping[str, Any] | None], Preflight]
+"""The preflight of a run, by its bench and the record of the self-check if there was one."""

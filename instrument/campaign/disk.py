@@ -135,7 +135,7 @@ class DiskRoom:
         before, text, waited_s = self._control.state, self._text(coming_bytes), 0.0
         if not self._waited_s:
             self._say(text)
-        self._enter(State.PAUSED, text)
+        self._enter(State.PAUSED, "the disk is full")
         while not waited_s or not self._has_room(coming_bytes):
             if self._waited_s >= self._longest_s:
                 raise full

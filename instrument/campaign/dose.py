@@ -60,6 +60,11 @@ def spot_diameter_um(area_mm2: float) -> float:
     return 2e3 * math.sqrt(area_mm2 / math.pi)
 
 
+def shown_dose(dose: float) -> str:
+    """Write a dose with three digits or more, and never in powers of ten."""
+    return f"{dose:,.0f}" if dose >= 1000 else f"{dose:.3g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Dose:
     """Dose of the object that got most, and of the sample as a whole, mJ/cm2."""
@@ -254,9 +259,10 @@ class LightDose:
         whose = "the object that gets most" if config.per == "object" else "the sample"
         if given.per(config.per) + coming <= config.limit_mj_cm2:
             return None
+        named = " and the last ".join(each.replace("_", "-") for each in pieces)
         return (
-            f"light dose: {whose} got {given.per(config.per):.4g} mJ/cm2, the next "
-            f"{piece.replace('_', '-')} would add {coming:.3g} and safety.dose.limit_mj_cm2 is "
+            f"light dose: {whose} got {shown_dose(given.per(config.per))} mJ/cm2, the next {named} "
+            f"would add {shown_dose(coming)} and safety.dose.limit_mj_cm2 is "
             f"{config.limit_mj_cm2:g}; for more trials lower the light's level or the exposure, "
             "or take a fresh sample and start a new run"
         )

@@ -13,10 +13,10 @@ from instrument.bench.connect import connect
 from instrument.bench.opening import ConnectError
 from instrument.bench.safety import Unsafe, signals_raise
 from instrument.campaign.checks import Check, Preflight, Verdict
-from instrument.campaign.preflight import Standing, preflight
-from instrument.campaign.scoring import NOISE_FILE, load_noise
+from instrument.campaign.preflight import Standing, can_look, preflight
+from instrument.campaign.scoring import load_noise
 from instrument.campaign.self_check import check_noise
-from instrument.config import Config, NoiseCalibrate
+from instrument.config import Config
 
 
 def dry_run(
@@ -58,12 +58,6 @@ def dry_run(
             bench.close_or_say_so()
             raise
         return found, bench.close()
-
-
-def can_look(config: Config, run_dir: Path) -> bool:
-    """Whether there is a self-check, and a calibration that it could compare with."""
-    is_calibrated = not isinstance(config.noise, NoiseCalibrate) or (run_dir / NOISE_FILE).exists()
-    return bool(config.safety.self_check_repeats) and is_calibrated
 
 
 def _look(config: Config, bench: Bench, run_dir: Path, standing: Standing) -> Mapping[str, Any]:

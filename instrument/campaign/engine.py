@@ -210,7 +210,7 @@ class Campaign:
         look = self._check_noise("start", self.space.start)
         if self._preflight is None:
             return
-        found, self._preflight = self._preflight(look), None  # once a session
+        found, self._preflight = self._preflight(self._bench, look), None  # once a session
         at = datetime.now(UTC).isoformat()
         self._ledger.set_meta("preflight", {**found.as_plain(), "at": at})
         self._bus.emit(PreflightDone(preflight=found))

@@ -30,6 +30,7 @@ from instrument.campaign.dose import (
     LightDose,
     highest_power_mw,
     plan_of_light,
+    shown_dose,
     units_of,
 )
 from instrument.campaign.ledger import Ledger
@@ -103,7 +104,7 @@ def preflight(
         _time(config, pace, left, run_dir),
         _dose(config, bench, pace, standing, run_dir, checks=1 if look else 2),
         _calibration(config, bench, run_dir),
-        *_looked(config, look),
+        *_looked(config, run_dir, look),
         *(_interlock(interlock) for interlock in bench.interlocks),
     ))
 
@@ -205,9 +206,10 @@ def _dose(
     left = max(0, config.search.trials - standing.done)
     expected = _expected_doses(config, bench, pace, standing, run_dir, limit, checks=checks)
     whole, first, second = (expected(trials).per(limit.per) for trials in (left, 1, 2))
-    shown = expected(left)
+    planned = expected(left)
     value = (
-        f"object {_shown(shown.object_mj_cm2)}, sample {_shown(shown.sample_mj_cm2)} mJ/cm2; "
+        f"object {shown_dose(planned.object_mj_cm2)}, "
+        f"sample {shown_dose(planned.sample_mj_cm2)} mJ/cm2; "
         f"limit {limit.limit_mj_cm2:g} per {limit.per}"
     )
     remedy = "lower the light's level or the exposure"
@@ -220,10 +222,6 @@ def _dose(
     if silent:
         return Check(name, value, WARN, f"without {silent}, whose level is no power")
     return Check(name, value, OK, "planned, at the file's light levels; counted while it is on")
-
-
-def _shown(number: float) -> str:
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _expected_doses(
@@ -291,11 +289,20 @@ def _age(days: float) -> str:
     return f"{days:.0f} days old" if days >= 2 else f"{24 * days:.0f} h old"
 
 
-def _looked(config: Config, look: Mapping[str, Any] | None) -> Iterator[Check]:
+def can_look(config: Config, run_dir: Path) -> bool:
+    """Whether there is a self-check, and a calibration that it could compare with."""
+    is_calibrated = not isinstance(config.noise, NoiseCalibrate) or (run_dir / NOISE_FILE).exists()
+    return bool(config.safety.self_check_repeats) and is_calibrated
+
+
+def _looked(config: Config, run_dir: Path, look: Mapping[str, Any] | None) -> Iterator[Check]:
     if look is None:
-        why = "safety.self_check_repeats is 0" if not config.safety.self_check_repeats else (
-            "needs the calibration, which comes first"
-        )  # fmt: skip
+        if not config.safety.self_check_repeats:
+            why = "safety.self_check_repeats is 0"
+        elif can_look(config, run_dir):
+            why = "it needs light, and something forbids the run"
+        else:
+            why = "it needs the calibration, which comes first"
         yield Check("self-check", "not done", OK, why)
         return
     black, expected = look.get("black_level_adu"), look.get("expected_black_adu")

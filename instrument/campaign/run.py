@@ -162,7 +162,7 @@ def execute(
     UnsafeBench
         The same, and something could not be made safe.
     PreflightStopped
-        The run must not begin, or not go on.
+        The run must not begin, or not go on; the bench is safe and closed.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """

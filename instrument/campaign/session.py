@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from instrument.bench.connect import connect
 from instrument.bench.holding import PauseAsked
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe
-from instrument.campaign.checks import LookAt, PreflightStopped
+from instrument.campaign.checks import LookAt, Preflight, PreflightStopped
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, Notice, PreflightDone
@@ -102,19 +103,18 @@ class Session:
         PreflightStopped
             The run must not begin. One that has finished has nothing to begin.
         """
-        look_at = functools.partial(
-            preflight,
-            self._config,
-            bench,
-            run_dir=self._ledger.run_dir,
-            standing=Standing.of(self._ledger),
-        )
+        run_dir, standing = self._ledger.run_dir, Standing.of(self._ledger)
+
+        def look_at(here: Bench, look: Mapping[str, Any] | None) -> Preflight:
+            # After a fault in the self-check `here` is the successor of `bench`.
+            return preflight(self._config, here, run_dir=run_dir, standing=standing, look=look)
+
         if self._ledger.meta().get("status") != "finished":
-            found = look_at(look=None)
+            found = look_at(bench, None)
             if found.stops:
                 self._bus.emit(PreflightDone(preflight=found))
                 raise PreflightStopped(found)
-        return lambda look: look_at(look=look)
+        return look_at
 
     def _work(self, bench: Bench) -> Ending:
         self._bench = bench

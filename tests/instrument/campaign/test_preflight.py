@@ -273,6 +273,16 @@ def test_an_open_interlock_says_what_would_become_of_the_run(look_at, tmp_path, 
     assert "below 60 degC" in check.text
 
 
+def test_an_interlock_that_holds_is_shown_with_its_reading_and_bounds(look_at, tmp_path):
+    log = Log()
+    interlock = Interlock(
+        name="led.temperature_c", meter=FakeMeter("led.temperature_c", log, [24.0]), below=60.0
+    )
+    bench = make_bench(make_config(tmp_path), log, interlocks=[interlock])
+    check = look_at(bench=bench)["interlock led.temperature_c"]
+    assert (check.value, check.verdict, check.text) == ("24 degC", Verdict.OK, "below 60 degC")
+
+
 def test_a_device_that_does_not_answer_stops_the_run(look_at, tmp_path, monkeypatch):
     bench = make_bench(make_config(tmp_path))
 

@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from drivers import DeviceError
 from instrument.campaign import disk
 from instrument.campaign.checks import Check, Preflight, PreflightStopped, Verdict
 from instrument.campaign.control import Control
@@ -14,7 +15,7 @@ from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, PreflightDone, TrialStarted
 from instrument.campaign.ledger import Ledger
 from instrument.campaign.states import State
-from tests.instrument.fakes import make_bench, make_config
+from tests.instrument.fakes import broken, make_bench, make_config
 
 Usage = namedtuple("Usage", "total used free")
 AREA_MM2 = 100.0  # 1 cm2: mJ/cm2 are mJ; all objects are within it
@@ -193,7 +194,7 @@ def test_frames_that_the_disk_refused_are_written_when_there_is_room(tmp_path, l
 def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_trial(tmp_path, ledger):
     looks = []
 
-    def preflight(look):
+    def preflight(_bench, look):
         looks.append(look)
         return Preflight((Check("disk", "much", Verdict.OK, ""),))
 
@@ -209,7 +210,7 @@ def test_the_preflight_comes_once_after_the_self_check_and_before_the_first_tria
 def test_a_run_that_was_only_replayed_looks_at_nothing(tmp_path, ledger):
     config = make_config(tmp_path, **SHORT)
     run(config, ledger)
-    run(config, ledger, preflight=lambda _look: pytest.fail("looked"))
+    run(config, ledger, preflight=lambda _bench, _look: pytest.fail("looked"))
 
 
 def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
@@ -217,6 +218,27 @@ def test_a_stop_ends_the_run_before_its_first_trial(tmp_path, ledger):
     bench = make_bench(config)
     stop = Preflight((Check("disk", "0 MB", Verdict.STOP, "free 1 GB"),))
     with pytest.raises(PreflightStopped, match="preflight, disk: free 1 GB"):
-        run(config, ledger, bench=bench, preflight=lambda _look: stop)
+        run(config, ledger, bench=bench, preflight=lambda _bench, _look: stop)
     assert ledger.trials() == []
     assert not bench.devices["light"].is_on()
+
+
+def test_the_preflight_looks_at_the_bench_that_came_after_a_fault_in_the_self_check(
+    tmp_path, ledger
+):
+    config = make_config(tmp_path, **SHORT)
+    broken_one, successor, seen = make_bench(config), make_bench(config), []
+    broken_one.devices["camera"].fails_on = {"snap": broken()}
+
+    def preflight(bench, _look):
+        seen.append(bench)
+        return Preflight(())
+
+    control = Control()
+    control.enter(State.CONNECTING)
+    campaign = Campaign(broken_one, ledger, EventBus(), control=control, preflight=preflight)
+    with pytest.raises(DeviceError):
+        campaign.run()
+    campaign.use(successor)
+    campaign.run()
+    assert seen == [successor]
