@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -78,6 +78,8 @@ def train(
     dark = float(np.quantile(own.middle[:, :1], 0.01))
     sees = around.table.shape[1] > 0
     is_wide = prepared.is_counts and float(np.ptp(own.middle)) > LOG_CHANNEL_FROM
+    if earlier is not None:
+        is_wide = earlier.design.is_wide  # other channels would need other weights
     light = np.square(own.middle)
     design = network.Architecture(
         shape=prepared.shape,
@@ -113,6 +115,12 @@ def train(
             key, design, residual_mixture(sample, family.components)
         )
 
+    if earlier is not None and is_warm and family.warm_steps == 0:
+        kept = replace(
+            earlier, stabiliser=prepared.stabiliser, predictor=predictor, statics=statics,
+            curve=(), steps=0, is_warm=True,
+        )  # fmt: skip
+        return kept, guesses
     positions, values = own.middle.shape[1:]
     n_validation = max(1, round(VALIDATION_SHARE * len(objects)))
     order = np.random.default_rng([family.seed, stream, 1]).permutation(len(objects))
