@@ -32,6 +32,7 @@ from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copie
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
+from instrument.campaign.recovery import Recovery
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, NoiseCalibrate, parse_config
@@ -142,26 +143,15 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         The same, and something could not be made safe.
     """
     watch = Stopwatch()
-    ending = _Ending()
+    session = _Session(config, ledger, bus, stop)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
     with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
         try:
-            bench = connect(config)
-        except BaseException as error:  # all is safe and closed again
+            ending, unsafe = session.run()
+        except BaseException as error:
             _record_end(ledger, error)
             raise
-        try:
-            _record_bench(ledger, bench)
-            _calibrate_if_asked(bench, ledger, bus, stop)
-            ending = _run_campaign(bench, ledger, bus, stop)
-        except BaseException as error:
-            try:
-                bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
-            finally:
-                _record_end(ledger, error)
-            raise
-        unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
@@ -202,21 +192,79 @@ class _Ending:
     truth: dict[str, float] | None = None
 
 
-def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> _Ending:
-    ending = _Ending()
-    campaign = Campaign(bench, ledger, bus, stop=stop)
-    try:
-        ending.outcome = campaign.run()
-        ending.status = "aborted" if stop.is_set() else "finished"
-        ending.truth = _leave_bench(bench, ledger, campaign, ending.outcome)
-    except Interrupted as signal:
-        ending.status, ending.why = "aborted", str(signal)
-    except (DeviceError, InterlockTripped, LedgerError) as error:
-        ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
-        bus.emit(Notice(text=str(error)))
-    if ending.outcome is None:
-        ending.outcome = campaign.outcome()
-    return ending
+_ENDS = (DeviceError, InterlockTripped, Interrupted, LedgerError)
+"""What ends a campaign; anything else is a mistake of the program."""
+
+
+class _Session:
+    """One process's part of a run: its benches, one after another, and the campaign on them."""
+
+    def __init__(self, config: Config, ledger: Ledger, bus: EventBus, stop: threading.Event):
+        self._config = config
+        self._ledger = ledger
+        self._bus = bus
+        self._stop = stop
+        self._campaign: Campaign | None = None
+        self._recovery = Recovery(
+            config.safety.recover,
+            connect=self._connect,
+            wait=self._wait,
+            progress=lambda: self._campaign.scored if self._campaign else 0,
+            journal=self._tell,
+        )
+
+    def run(self) -> tuple[_Ending, tuple[Unsafe, ...]]:
+        """Return how it ended, and what could not be made safe; the bench is closed.
+
+        Raises
+        ------
+        DeviceError, EstimationError, InterlockTripped, Interrupted, UnsafeBench
+            Before there was a campaign.
+        """
+        self._bench = connect(self._config)  # all is safe and closed again if it raises
+        try:
+            ending = self._recovery.keep(self._bench, self._work)[1]
+        except _ENDS as error:
+            if self._campaign is None:
+                self._bench.close_or_say_so()
+                raise
+            self._bench.close()  # before anything that may fail, the ledger's disk included
+            ending = self._ending_of(error, self._campaign)
+        except BaseException:
+            self._bench.close_or_say_so()
+            raise
+        return ending, self._bench.close()
+
+    def _work(self, bench: Bench) -> _Ending:
+        self._bench = bench
+        _record_bench(self._ledger, bench)
+        _calibrate_if_asked(bench, self._ledger, self._bus, self._stop)
+        if self._campaign is None:
+            self._campaign = Campaign(bench, self._ledger, self._bus, stop=self._stop)
+        else:
+            self._campaign.use(bench)
+        outcome = self._campaign.run()
+        return _Ending(
+            status="aborted" if self._stop.is_set() else "finished",
+            outcome=outcome,
+            truth=_leave_bench(bench, self._ledger, self._campaign, outcome),
+        )
+
+    def _ending_of(self, error: Exception, campaign: Campaign) -> _Ending:
+        if isinstance(error, Interrupted):
+            return _Ending("aborted", str(error), campaign.outcome())
+        self._bus.emit(Notice(text=str(error)))
+        return _Ending("failed", str(error), campaign.outcome())
+
+    def _connect(self) -> Bench:
+        return connect(self._config)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def _tell(self, kind: str, text: str) -> None:
+        self._bus.emit(Notice(text=f"{kind}: {text}"))
+        self._ledger.log(kind, text)
 
 
 def _leave_bench(
