@@ -87,8 +87,8 @@ class AutoregressiveMixture:
         `fit`, one fit. Used where sizes and windows agree, else the fit is cold (`is_warm`). A warm
         start takes `warm_steps` steps; with 0 the weights stay what they are, and only the linear
         predictor is of the new frames.
-    patches
-        Patches of each object that the network scores; the mean over all of them is estimated with
+    sample
+        Values of each object that the network scores; the mean over all of them is estimated with
         the linear predictor as control variate (`estimation.density.sampled`). All by default.
 
     Raises
@@ -111,7 +111,7 @@ class AutoregressiveMixture:
     geometry: Geometry | None = None
     start: Any = None
     warm_steps: int = 200
-    patches: int | None = None
+    sample: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "components", "hidden", "layers", "batch", "refits", "rate"):
@@ -185,27 +185,40 @@ class AutoregressiveMixture:
 
     def _cross_fit(self, prepared: _Prepared, ensemble: Ensemble, *, refit: int) -> _CrossFit:
         """Score each half of the objects by a fit to the other half."""
-        from estimation.density.sampled import sampled_nats, sampled_positions  # loads JAX
-
         objects = np.arange(ensemble.objects)
         nats = np.empty(ensemble.objects)
         in_sample = np.full(ensemble.objects, np.nan)
         fits = []
-        in_frame = prepared.rows.middle.shape[1]
-        patches = in_frame if self.patches is None else self.patches
-        chosen = sampled_positions(ensemble.objects, in_frame, patches=patches, seed=self.seed)
         for half in (0, 1):
             own, other = objects[objects % 2 == half], objects[objects % 2 != half]
             fitted, guesses = self._fit(prepared, own, stream=2 * refit + half)
             seen = _some(own, ensemble, seed=[self.seed, half])
             at = np.searchsorted(own, seen)
-            own_rows, other_rows = prepared.rows.take(seen), prepared.rows.take(other)
-            in_sample[seen] = sampled_nats(fitted, own_rows, guesses[at], chosen[seen])
-            nats[other] = sampled_nats(fitted, other_rows, None, chosen[other])
+            in_sample[seen] = self._nats(fitted, prepared, seen, guesses[at])
+            nats[other] = self._nats(fitted, prepared, other)
             fits.append(fitted)
         # on the same objects: the gap is far smaller than what objects differ by
         gap = float(np.nanmean(nats - in_sample))
         return _CrossFit(nats, gap, tuple(fits))
+
+    def _nats(
+        self,
+        fitted: FittedAutoregressive,
+        prepared: _Prepared,
+        objects: np.ndarray,
+        guesses: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Score some objects, by a sample of their values where that is asked for."""
+        rows = prepared.rows.take(objects)
+        guesses = fitted.predictor.predict(rows.middle) if guesses is None else guesses
+        each = rows.middle[0].size
+        if self.sample is None or self.sample >= each:
+            return fitted.nats(rows, guesses)
+        from estimation.density.sampled import sampled_nats, sampled_places  # loads JAX
+
+        total = len(prepared.rows.middle)
+        places = sampled_places(total, each, sample=self.sample, seed=self.seed)
+        return sampled_nats(fitted, rows, guesses, places[objects])
 
     def _lowest(self, own_score: DensityScore, ensemble: Ensemble) -> DensityScore:
         """Return the score of the member of the family with the lowest bound."""

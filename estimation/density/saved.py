@@ -32,7 +32,8 @@ def fits_to_bytes(fits: Sequence[FittedAutoregressive]) -> bytes:
     headers = [_put(fit, f"{k}.", arrays) for k, fit in enumerate(fits)]
     header = json.dumps({"format": FORMAT, "fits": headers}, allow_nan=False)
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.asarray(header), **arrays)
+    named: dict[str, Any] = {"header": np.asarray(header), **arrays}
+    np.savez(buffer, **named)
     return buffer.getvalue()
 
 

@@ -229,6 +229,26 @@ def value_nats(
     return _Scorer(fitted.design, fitted.statics, rows, guesses).per_value(fitted.parameters)
 
 
+def values_at(
+    fitted: FittedAutoregressive, rows: Rows, guesses: np.ndarray, places: np.ndarray
+) -> Float64[np.ndarray, "objects sample"]:
+    """Return nats of the values at some places (objects, sample) of each object, in its order."""
+    objects, positions, values = rows.middle.shape
+    patches = np.arange(objects)[:, None] * positions + places // values
+    patch, position = patches.ravel(), (places % values).ravel()
+    pixels = network.Pixels(*(jnp.asarray(p) for p in _flat(rows, guesses)))
+    nats = np.empty(patch.size)
+    for start in range(0, patch.size, CHUNK_PIXELS):
+        piece = slice(start, start + CHUNK_PIXELS)
+        short = CHUNK_PIXELS - len(patch[piece])
+        index = [np.pad(each[piece], (0, short)).astype(np.int32) for each in (patch, position)]
+        scored = network.score_pixels(
+            fitted.design, fitted.parameters, fitted.statics, pixels, *index
+        )
+        nats[piece] = np.asarray(scored, np.float64)[: CHUNK_PIXELS - short]
+    return nats.reshape(places.shape)
+
+
 class _Scorer:
     """Scores the same patches again and again, a chunk of one shape at a time: one compilation."""
 

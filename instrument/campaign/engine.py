@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -16,25 +17,26 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.estimating import Scored
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
     TrialScored,
 )
+from instrument.campaign.in_flight import InFlight, Queue, Told
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.outcome import Outcome
+from instrument.campaign.overlap import Overlap
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
-    Score,
-    as_plain,
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
 from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
-from instrument.search.protocol import Observation
+from instrument.search.protocol import Observation, Wait
 
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
@@ -78,6 +80,8 @@ class Campaign:
         }
         self._has_contenders = self._plan.contenders is not None
         self._number = 0
+        self._in_flight = Queue()
+        self._overlap: Overlap | None = None
         self._faults: Counter[int] = Counter()
         self._last_fault = ""
         self.use(bench)
@@ -101,6 +105,8 @@ class Campaign:
             noise=self._noise,
             stop=self._stop,
         )
+        if self._overlap is None:
+            self._overlap = Overlap(self._config, self._ledger, self._noise, self._bus)
         self._is_noise_checked = False
 
     @property
@@ -130,19 +136,12 @@ class Campaign:
                     done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
                 )
             )
-        while not self._stop.is_set():
-            started_s = time.perf_counter()
-            proposal = self._plan.ask()
-            if proposal is None:
-                break
-            self._record_contenders()
-            row = self._rows.get(self._number)
-            if row is not None and row.state in ("scored", "failed"):
-                self._replay(row, proposal)
-            else:
-                self._check_noise("start", self.space.start)
-                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
-            self._number += 1
+        try:
+            while not self._stop.is_set() and self._next_trial():
+                self._tell_down_to(self._scores.lag)
+            self._tell_down_to(0)  # also when it was stopped: what is captured is scored
+        finally:
+            self._scores.close()
         outcome = self.outcome()
         if self._is_noise_checked:  # a run that was only replayed leaves the bench alone
             self._check_noise("end", outcome.best_design or self.space.start)
@@ -150,13 +149,42 @@ class Campaign:
 
     # ---- one trial
 
+    def _next_trial(self) -> bool:
+        """Propose a trial and have it captured; return False at the end of the plan."""
+        started_s = time.perf_counter()
+        proposal = self._plan.ask(self._in_flight.proposals)
+        while isinstance(proposal, Wait):
+            self._tell_oldest()
+            proposal = self._plan.ask(self._in_flight.proposals)
+        if proposal is None:
+            return False
+        propose_s = time.perf_counter() - started_s
+        self._record_contenders()
+        row = self._rows.get(self._number)
+        if row is not None and row.state in ("scored", "failed"):
+            self._replay(row, proposal)
+        else:
+            self._check_noise("start", self.space.start)
+            trained = self._scores.prepare(self._measurement.training_frames)
+            if trained is not None:
+                self._measurement.use_density(trained)
+            self._try_trial(proposal, row, propose_s=propose_s)
+        self._number += 1
+        return True
+
+    @property
+    def _scores(self) -> Overlap:
+        if self._overlap is None:
+            raise RuntimeError("a campaign scores only with a bench: call `use` first")
+        return self._overlap
+
     def _try_trial(self, proposal: Proposal, row: TrialRow | None, *, propose_s: float) -> None:
         """Run the present trial, unless devices failed in it too often: then it has no score."""
         number = self._number
         if self._faults[number] >= self._config.safety.recover.captures:
             why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
             self._ledger.fail(number, why=why, seconds=propose_s)
-            self._tell(number, proposal, None, propose_s, why=why)
+            self._add(number, proposal, lambda: Told(score=None, seconds=propose_s, why=why))
             return
         try:
             self._run_trial(number, proposal, row, propose_s=propose_s)
@@ -176,24 +204,72 @@ class Campaign:
                 self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
         else:
             self._check_same(row, proposal)
-        measured = self._measurement.run(number, proposal, row)
+        density = self._measurement.density
+        if self._scores.is_used and density is not None:
+            measured = self._measurement.capture(number, proposal, row)
+            score = None
+        else:
+            measured = self._measurement.run(number, proposal, row)
+            score = None if measured.score is None else Scored.of(measured.score)
         seconds = time.perf_counter() - started_s + propose_s
-        score = measured.score
-        if score is None:
-            why = measured.why or "no score"
-            self._ledger.fail(number, why=why, seconds=seconds)
-            self._tell(number, proposal, None, seconds, why=why)
-            return
         ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
+        timings = {**measured.timings, "ledger": ledger_s, "propose": propose_s}
+        if score is not None or measured.why is not None or density is None:
+            told = self._acknowledge(number, score, measured.why, seconds, timings)
+            self._add(number, proposal, lambda: told)
+            return
+        waiting = self._scores.submit(self._ledger.trial(number), density)
+
+        def finish() -> Told:
+            """Wait for the worker; what else was done meanwhile is in other trials' seconds."""
+            with stopwatch.measure("wait"):
+                answer = self._scores.answer(waiting)
+            beside = {"score": answer.seconds, "wait": stopwatch.seconds()["wait"]}
+            total_s = seconds + answer.seconds
+            return self._acknowledge(
+                number, answer.scored, answer.why, total_s, {**timings, **beside}
+            )
+
+        self._add(number, proposal, finish)
+
+    def _acknowledge(
+        self,
+        number: int,
+        score: Scored | None,
+        why: str | None,
+        seconds: float,
+        timings: Mapping[str, float],
+    ) -> Told:
+        """Have the ledger hold what came of a trial."""
+        if score is None:
+            why = why or "no score"
+            self._ledger.fail(number, why=why, seconds=seconds)
+            return Told(score=None, seconds=seconds, why=why)
         self._ledger.score(
             number,
             score=score.objective,
             standard_error=score.standard_error,
-            estimate=as_plain(score.estimate),
+            estimate=score.estimate,
             seconds=seconds,
-            timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
+            timings=timings,
         )
-        self._tell(number, proposal, score, seconds)
+        return Told(score=score, seconds=seconds)
+
+    def _add(
+        self, number: int, proposal: Proposal, finish: Callable[[], Told | Observation]
+    ) -> None:
+        self._in_flight.add(InFlight(number=number, proposal=proposal, finish=finish))
+
+    def _tell_down_to(self, pending: int) -> None:
+        while len(self._in_flight) > pending:
+            self._tell_oldest()
+
+    def _tell_oldest(self) -> None:
+        trial, outcome = self._in_flight.finish_oldest()
+        if isinstance(outcome, Told):
+            self._tell(trial.number, trial.proposal, outcome)
+        else:
+            self._plan.tell(outcome)
 
     def _check_noise(self, when: When, design: Design) -> None:
         """Compare repeats of one scene with the calibration: before the first new trial, and last.
@@ -225,11 +301,9 @@ class Campaign:
         self,
         number: int,
         proposal: Proposal,
-        score: Score | None,
-        seconds: float,
-        *,
-        why: str | None = None,
+        told: Told,
     ) -> None:
+        score, seconds, why = told.score, told.seconds, told.why
         self._plan.tell(
             Observation(
                 trial=number,
@@ -240,14 +314,14 @@ class Campaign:
             )
         )
         if score is not None:
-            self._bits_per_pixel[number] = score.estimate.bits_per_pixel
+            self._bits_per_pixel[number] = score.bits_per_pixel
         best = self._plan.best_observed()
         self._bus.emit(
             TrialScored(
                 trial=number,
                 phase=proposal.phase,
                 design=proposal.design,
-                bits_per_pixel=None if score is None else score.estimate.bits_per_pixel,
+                bits_per_pixel=None if score is None else score.bits_per_pixel,
                 standard_error=None if score is None else score.standard_error_per_pixel,
                 best_trial=None if best is None else best.trial,
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
@@ -257,17 +331,19 @@ class Campaign:
         )
 
     def _replay(self, row: TrialRow, proposal: Proposal) -> None:
-        """Tell the plan what the ledger knows; the plan must have proposed just that."""
+        """Have the plan told, in its turn, what the ledger knows; it must have proposed just that.
+
+        It comes as late as it came then.
+        """
         self._check_same(row, proposal)
-        self._plan.tell(
-            Observation(
-                trial=row.number,
-                design=row.design,
-                score=row.score,
-                standard_error=row.standard_error or 0.0,
-                cost_s=row.seconds or 0.0,
-            )
+        seen = Observation(
+            trial=row.number,
+            design=row.design,
+            score=row.score,
+            standard_error=row.standard_error or 0.0,
+            cost_s=row.seconds or 0.0,
         )
+        self._add(row.number, proposal, lambda: seen)
 
     def _check_same(self, row: TrialRow, proposal: Proposal) -> None:
         recorded = self.space.to_vector(row.design)

@@ -26,7 +26,7 @@ from instrument.campaign.ledger.files import sync_folder
 
 DENSITY_FILE = "density.npz"
 
-TRAINED = AutoregressiveMixture(hidden=64, layers=2, neighbours=30, warm_steps=100, patches=8)
+TRAINED = AutoregressiveMixture(hidden=64, layers=2, neighbours=30, warm_steps=100, sample=1024)
 """Small enough for a score within a capture; see docs/concepts/overlap.md for what that costs."""
 
 

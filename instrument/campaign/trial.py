@@ -32,6 +32,7 @@ from instrument.campaign.scoring import (
     noise_at,
     score_batch,
 )
+from instrument.campaign.trained_density import DensityChoice, density_of
 from instrument.design import DesignSpace
 from instrument.grid import Positions
 
@@ -47,6 +48,14 @@ class Measured:
     """What a trial came to: a score, or why there is none; and where its time went (seconds)."""
 
     score: Score | None
+    why: str | None
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """A trial whose frames are durable, or why they are not scored; where its time went (s)."""
+
     why: str | None
     timings: dict[str, float]
 
@@ -90,6 +99,7 @@ class Measurement:
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
+        self._trained: DensityChoice | None = None
         self._last_live_s = 0.0
 
     def run(self, number: int, proposal: Proposal, row: TrialRow | None) -> Measured:
@@ -116,6 +126,45 @@ class Measurement:
             return Measured(score=None, why=str(error), timings=stopwatch.seconds())
         return Measured(score=score, why=None, timings=stopwatch.seconds())
 
+    def capture(self, number: int, proposal: Proposal, row: TrialRow | None) -> Captured:
+        """Capture a trial that the ledger was asked for, to be scored elsewhere; as `run` else."""
+        stopwatch, why = Stopwatch(), None
+        if row is not None and row.state == "captured":
+            why = row.record.get("refused")
+        else:
+            try:
+                self._capture(number, proposal, stopwatch)
+            except BatchRefused as refused:
+                why = str(refused)
+        return Captured(why=why, timings=stopwatch.seconds())
+
+    def training_frames(self) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
+        """Capture a batch of the start design that is no trial; return counts and exposure (ms)."""
+        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        stopwatch = Stopwatch()
+        self._bench.apply(self._space.start, space=self._space, stopwatch=stopwatch)
+        batch = capture_batch(
+            self._bench,
+            self._positions,
+            stopwatch=stopwatch,
+            on_frame=lambda _index, _frame: None,
+            on_trip=pauses.wait,
+        )
+        return batch.counts, batch.exposure_ms
+
+    def use_density(self, density: DensityChoice) -> None:
+        """Score with a density that the campaign has trained."""
+        self._density = density.name
+        self._trained = density
+        self._is_density_settled = True
+
+    @property
+    def density(self) -> DensityChoice | None:
+        """What trials are scored with; None until it is settled."""
+        if not self._is_density_settled:
+            return None
+        return self._trained or DensityChoice(name=self._density)
+
     def _frames_of(
         self, number: int, proposal: Proposal, row: TrialRow | None, stopwatch: Stopwatch
     ) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
@@ -130,7 +179,11 @@ class Measurement:
     def _score(self, counts: np.ndarray, exposure_ms: float) -> Score:
         """Score with the campaign's one density, settled by the first trial that is scored."""
         noise = noise_at(self._noise, exposure_ms)
-        score = score_batch(counts, noise, self._config, density=self._density)
+        density = self._density
+        if self._trained is not None:
+            seed = self._config.search.seed
+            density = density_of(self._trained, self._ledger.run_dir, seed=seed)
+        score = score_batch(counts, noise, self._config, density=density)
         if not self._is_density_settled:
             self._is_density_settled = True
             self._density = cast("DensityName", score.estimate.density)

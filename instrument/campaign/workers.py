@@ -39,7 +39,7 @@ class ScorerClosed(Exception):  # noqa: N818 - nothing went wrong
     """The scorer was closed before the score was there; its frames are on the disk."""
 
 
-class _WorkerLost(Exception):
+class _WorkerLost(Exception):  # noqa: N818 - another one takes its place
     """The process ended, hung or answered for another batch."""
 
 
@@ -120,7 +120,7 @@ class ProcessScorer:
         for _ in self._threads:
             self._jobs.put(None)
         for worker in self._workers:
-            worker.end()
+            worker.end_for_good()
         for thread in self._threads:
             thread.join(CLOSE_TIMEOUT_S)
         while not self._jobs.empty():
@@ -198,6 +198,9 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for us
             creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
         )
+        if self._is_ended.is_set():
+            self.end()
+            raise _WorkerLost("it is to end")
         self._send(self._first)
         if self._receive(READY_TIMEOUT_S) != "ready":
             raise _WorkerLost("it did not start")
@@ -209,6 +212,10 @@ class _Worker:
         if (answer.number, answer.sha256) != (job.number, hashes):
             raise _WorkerLost(f"it answered for trial {answer.number}")
         return answer
+
+    def end_for_good(self) -> None:
+        self._is_ended.set()
+        self.end()
 
     def end(self) -> None:
         process, self._process = self._process, None
