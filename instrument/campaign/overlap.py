@@ -21,7 +21,7 @@ from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.ledger.files import write_frames
 from instrument.campaign.scoring import score_settings
 from instrument.campaign.scoring_process import Answer, FramesFile, ScoreJob, do_job
-from instrument.campaign.trained_density import DENSITY_FILE, DensityChoice
+from instrument.campaign.trained_density import DENSITY_FILE, DensityChoice, recorded_density
 from instrument.campaign.workers import ProcessScorer, ScorerClosed
 from instrument.config import Config
 
@@ -101,9 +101,7 @@ class Overlap:
         if recorded is None:
             recorded = self._train(capture)
             self._ledger.set_meta("trained_density", recorded)
-        self._choice = DensityChoice(
-            name="autoregressive", file=recorded["file"], sha256=recorded["sha256"]
-        )
+        self._choice = recorded_density(self._ledger.meta()) or DensityChoice(name="autoregressive")
         frames = (FramesFile(file=FRAMES_FILE, sha256=recorded["frames_sha256"]),)
         if self._scorer is not None and recorded["file"] is not None:
             job = ScoreJob(

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt16
@@ -26,7 +28,15 @@ from instrument.campaign.ledger.files import sync_folder
 
 DENSITY_FILE = "density.npz"
 
-TRAINED = AutoregressiveMixture(hidden=64, layers=2, neighbours=30, warm_steps=100, sample=1024)
+TRAINED = AutoregressiveMixture(
+    components=6,
+    neighbours=30,
+    hidden=64,
+    layers=2,
+    batch=512,
+    warm_steps=100,
+    sample=1024,
+)
 """Small enough for a score within a capture; see docs/concepts/overlap.md for what that costs."""
 
 
@@ -60,6 +70,14 @@ def density_of(choice: DensityChoice, run_dir: Path, *, seed: int) -> DensityNam
         return choice.name
     fits = _fits(run_dir / choice.file, choice.sha256)
     return replace(TRAINED, seed=seed, start=fits)
+
+
+def recorded_density(meta: Mapping[str, Any]) -> DensityChoice | None:
+    """Return the density that a run has trained, from what its ledger says; None without."""
+    recorded = meta.get("trained_density")
+    if recorded is None or recorded["file"] is None:
+        return None
+    return DensityChoice(name="autoregressive", file=recorded["file"], sha256=recorded["sha256"])
 
 
 def train(
