@@ -1,4 +1,4 @@
-"""Worker processes that score: what they know, what becomes of one that dies, what outlives whom."""
+"""Worker processes that score: what they know, what becomes of one that dies."""
 
 import json
 import logging
