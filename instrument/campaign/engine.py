@@ -6,10 +6,9 @@ passed in, and whoever opened them closes them.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -17,13 +16,14 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.estimating import Scored
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
     TrialScored,
 )
-from instrument.campaign.in_flight import InFlight, Queue, Told
+from instrument.campaign.in_flight import InFlight, Queue, Told, acknowledge
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.outcome import Outcome
 from instrument.campaign.overlap import Overlap
@@ -33,6 +33,7 @@ from instrument.campaign.scoring import (
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
+from instrument.campaign.states import State
 from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
@@ -53,14 +54,14 @@ class Campaign:
         New, or with the trials of an interrupted run.
     bus
         Takes the events.
-    stop
-        Set by whoever wants the campaign to stop between two trials.
+    control
+        Takes the state, and says when to pause or to end.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, stop: threading.Event):
+    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, control: Control):
         self._ledger = ledger
         self._bus = bus
-        self._stop = stop
+        self._control = control
         self._config = bench.config
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
@@ -79,11 +80,14 @@ class Campaign:
             if row.state == "scored"
         }
         self._has_contenders = self._plan.contenders is not None
+        self._has_begun = False
         self._number = 0
         self._in_flight = Queue()
         self._overlap: Overlap | None = None
         self._faults: Counter[int] = Counter()
         self._last_fault = ""
+        self.is_complete = False
+        """Whether every trial of the plan was taken."""
         self.use(bench)
 
     def use(self, bench: Bench) -> None:
@@ -103,10 +107,16 @@ class Campaign:
             space=self.space,
             positions=self._positions,
             noise=self._noise,
-            stop=self._stop,
+            control=self._control,
         )
         if self._overlap is None:
-            self._overlap = Overlap(self._config, self._ledger, self._noise, self._bus)
+            self._overlap = Overlap(
+                self._config,
+                self._ledger,
+                self._noise,
+                self._bus,
+                checkpoint=self._control.checkpoint,
+            )
         self._is_noise_checked = False
 
     @property
@@ -115,7 +125,7 @@ class Campaign:
         return len(self._bits_per_pixel)
 
     def run(self) -> Outcome:
-        """Run to the end of the plan, or until `stop` is set, between two checks of the noise.
+        """Run to the end of the plan, between two checks of the noise.
 
         After an error it goes on where it was when it is called again, on the same bench or another
         one (`use`); the trial in which a device failed is captured again, at most
@@ -126,8 +136,12 @@ class Campaign:
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on. What was acknowledged is in the ledger; the bench must be
             made safe by whoever owns it.
+        AbortAsked
+            It is to end, after an exposure or a trial; no device is in the middle of something.
         """
-        if self._number == 0:
+        self._control.enter(State.RUNNING)
+        if not self._has_begun:
+            self._has_begun = True
             self._bus.emit(
                 CampaignStarted(
                     run_dir=str(self._ledger.run_dir),
@@ -137,10 +151,11 @@ class Campaign:
                 )
             )
         try:
-            while not self._stop.is_set() and self._next_trial():
+            while self._next_trial():
                 self._tell_down_to(self._scores.lag)
-            self._tell_down_to(0)  # also when it was stopped: what is captured is scored
-        finally:
+            self._tell_down_to(0)
+            self.is_complete = True
+        finally:  # what has no score yet stays captured, and is scored when the run goes on
             self._scores.close()
         outcome = self.outcome()
         if self._is_noise_checked:  # a run that was only replayed leaves the bench alone
@@ -151,6 +166,8 @@ class Campaign:
 
     def _next_trial(self) -> bool:
         """Propose a trial and have it captured; return False at the end of the plan."""
+        self._pauses().again(self._control.checkpoint)
+        self._record_dropped()
         started_s = time.perf_counter()
         proposal = self._plan.ask(self._in_flight.proposals)
         while isinstance(proposal, Wait):
@@ -165,7 +182,9 @@ class Campaign:
             self._replay(row, proposal)
         else:
             self._check_noise("start", self.space.start)
-            trained = self._scores.prepare(self._measurement.training_frames)
+            trained = self._pauses().again(
+                lambda: self._scores.prepare(self._measurement.training_frames)
+            )
             if trained is not None:
                 self._measurement.use_density(trained)
             self._try_trial(proposal, row, propose_s=propose_s)
@@ -215,7 +234,7 @@ class Campaign:
         ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
         timings = {**measured.timings, "ledger": ledger_s, "propose": propose_s}
         if score is not None or measured.why is not None or density is None:
-            told = self._acknowledge(number, score, measured.why, seconds, timings)
+            told = acknowledge(self._ledger, number, score, measured.why, seconds, timings)
             self._add(number, proposal, lambda: told)
             return
         waiting = self._scores.submit(self._ledger.trial(number), density)
@@ -226,34 +245,11 @@ class Campaign:
                 answer = self._scores.answer(waiting)
             beside = {"score": answer.seconds, "wait": stopwatch.seconds()["wait"]}
             total_s = seconds + answer.seconds
-            return self._acknowledge(
-                number, answer.scored, answer.why, total_s, {**timings, **beside}
+            return acknowledge(
+                self._ledger, number, answer.scored, answer.why, total_s, {**timings, **beside}
             )
 
         self._add(number, proposal, finish)
-
-    def _acknowledge(
-        self,
-        number: int,
-        score: Scored | None,
-        why: str | None,
-        seconds: float,
-        timings: Mapping[str, float],
-    ) -> Told:
-        """Have the ledger hold what came of a trial."""
-        if score is None:
-            why = why or "no score"
-            self._ledger.fail(number, why=why, seconds=seconds)
-            return Told(score=None, seconds=seconds, why=why)
-        self._ledger.score(
-            number,
-            score=score.objective,
-            standard_error=score.standard_error,
-            estimate=score.estimate,
-            seconds=seconds,
-            timings=timings,
-        )
-        return Told(score=score, seconds=seconds)
 
     def _add(
         self, number: int, proposal: Proposal, finish: Callable[[], Told | Observation]
@@ -265,7 +261,7 @@ class Campaign:
             self._tell_oldest()
 
     def _tell_oldest(self) -> None:
-        trial, outcome = self._in_flight.finish_oldest()
+        trial, outcome = self._pauses().again(self._in_flight.finish_oldest)
         if isinstance(outcome, Told):
             self._tell(trial.number, trial.proposal, outcome)
         else:
@@ -279,7 +275,8 @@ class Campaign:
         is_done = when == "start" and self._is_noise_checked
         if is_done or not self._config.safety.self_check_repeats:
             return
-        record = Pauses(self._bench, self._bus, stop=self._stop).again(
+        self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
+        record = self._pauses().again(
             lambda: check_noise(
                 self._bench,
                 self._noise,
@@ -288,12 +285,21 @@ class Campaign:
                 space=self.space,
                 when=when,
                 trials=len(self._bits_per_pixel),
+                checkpoint=self._control.checkpoint,
             )
         )
+        self._control.enter(State.RUNNING)
         self._is_noise_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+
+    def _record_dropped(self) -> None:
+        for dropped in self._bus.take_dropped():
+            self._ledger.log("observer", dropped.text, observer=dropped.observer)
+
+    def _pauses(self) -> Pauses:
+        return Pauses(self._bench, self._bus, control=self._control)
 
     # ---- what is known
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from instrument.campaign.estimating import Scored
+from instrument.campaign.ledger import Ledger
 from instrument.campaign.plan import Proposal
 from instrument.search.protocol import Observation
 
@@ -26,6 +27,30 @@ class Told:
     score: Scored | None
     seconds: float
     why: str | None = None
+
+
+def acknowledge(
+    ledger: Ledger,
+    number: int,
+    score: Scored | None,
+    why: str | None,
+    seconds: float,
+    timings: Mapping[str, float],
+) -> Told:
+    """Have the ledger hold what came of a trial: its score, or why it has none."""
+    if score is None:
+        why = why or "no score"
+        ledger.fail(number, why=why, seconds=seconds)
+        return Told(score=None, seconds=seconds, why=why)
+    ledger.score(
+        number,
+        score=score.objective,
+        standard_error=score.standard_error,
+        estimate=score.estimate,
+        seconds=seconds,
+        timings=timings,
+    )
+    return Told(score=score, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

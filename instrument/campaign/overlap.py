@@ -64,13 +64,25 @@ class Overlap:
         That the scores stand on.
     bus
         Is told what takes its time before the first trial.
+    checkpoint
+        Called while a score is waited for; may raise, and the same is waited for again.
     """
 
-    def __init__(self, config: Config, ledger: Ledger, noise: BenchNoise, bus: EventBus):
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        noise: BenchNoise,
+        bus: EventBus,
+        *,
+        checkpoint: Callable[[], None],
+    ):
         self._config = config
         self._ledger = ledger
         self._noise = noise
         self._bus = bus
+        self._checkpoint = checkpoint
+        self._training: tuple[dict[str, Any], Future[Answer]] | None = None
         self._scorer: ProcessScorer | None = None
         self._choice: DensityChoice | None = None
         rows = ledger.trials()
@@ -108,7 +120,7 @@ class Overlap:
                 number=-1, frames=frames, exposure_ms=recorded["exposure_ms"], density=self._choice
             )
             for future in self._scorer.warm_up(job):
-                _result(future)
+                self._result(future)
         return self._choice
 
     def submit(self, row: TrialRow, density: DensityChoice) -> Waiting:
@@ -131,15 +143,16 @@ class Overlap:
         """
         job = waiting.job
         try:
-            answer = _result(waiting.future)
+            answer = self._result(waiting.future)
         except ScorerClosed:
-            answer = _result(self._start().submit(job))
+            answer = self._result(self._start().submit(job))
         if (answer.number, answer.sha256) != (job.number, tuple(f.sha256 for f in job.frames)):
             raise LedgerError(f"trial {job.number} was given the score of {answer.number}")
         return answer
 
     def close(self) -> None:
         """End the workers; what they had not scored is on the disk. Idempotent."""
+        self._training = None
         if self._scorer is not None:
             self._scorer.close()
             self._scorer = None
@@ -155,10 +168,27 @@ class Overlap:
         return self._scorer
 
     def _train(self, capture: TrainingFrames) -> dict[str, Any]:
+        if self._training is None:
+            self._training = self._begin_training(capture)
+        frames, future = self._training
+        try:
+            answer = self._result(future)
+        except ScorerClosed:
+            self._training = None
+            raise
+        if answer.why is not None:
+            self._bus.emit(Notice(text=f"{NOT_TRAINED}: {answer.why}"))
+        return {
+            "file": DENSITY_FILE if answer.trained_sha256 else None,
+            "sha256": answer.trained_sha256,
+            **frames,
+            "why": answer.why,
+        }
+
+    def _begin_training(self, capture: TrainingFrames) -> tuple[dict[str, Any], Future[Answer]]:
         self._bus.emit(Notice(text="training the density on frames of the start design"))
         counts, exposure_ms = capture()
-        run_dir = self._ledger.run_dir
-        sha256 = write_frames(run_dir / FRAMES_FILE, counts)
+        sha256 = write_frames(self._ledger.run_dir / FRAMES_FILE, counts)
         job = ScoreJob(
             number=-1,
             frames=(FramesFile(file=FRAMES_FILE, sha256=sha256),),
@@ -166,21 +196,29 @@ class Overlap:
             density=DensityChoice(name="autoregressive"),
             train_to=DENSITY_FILE,
         )
-        if self._scorer is not None:
-            answer = _result(self._scorer.submit(job))
-        else:
-            settings = score_settings(self._config)
-            answer = do_job(job, run_dir=run_dir, noise=self._noise, settings=settings)
-        if answer.why is not None:
-            self._bus.emit(Notice(text=f"{NOT_TRAINED}: {answer.why}"))
-        return {
-            "file": DENSITY_FILE if answer.trained_sha256 else None,
-            "sha256": answer.trained_sha256,
+        frames = {
             "frames_file": FRAMES_FILE,
             "frames_sha256": sha256,
             "exposure_ms": exposure_ms,
-            "why": answer.why,
         }
+        if self._scorer is not None:
+            return frames, self._scorer.submit(job)
+        here: Future[Answer] = Future()
+        settings = score_settings(self._config)
+        here.set_result(
+            do_job(job, run_dir=self._ledger.run_dir, noise=self._noise, settings=settings)
+        )
+        return frames, here
+
+    def _result(self, future: Future[Answer]) -> Answer:
+        """Wait; the scorer bounds how long."""
+        while True:
+            try:
+                return future.result(timeout=_LOOK_EVERY_S)
+            except TimeoutError:
+                if future.done():
+                    raise
+                self._checkpoint()
 
     def _recorded_lag(self) -> int:
         recorded = self._ledger.meta().get("told_late")
@@ -201,13 +239,3 @@ def _workers(config: Config) -> int:
     if config.score.density not in SLOW:
         return 0
     return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))
-
-
-def _result(future: Future[Answer]) -> Answer:
-    """Wait; the scorer bounds how long."""
-    while True:
-        try:
-            return future.result(timeout=_LOOK_EVERY_S)
-        except TimeoutError:
-            if future.done():
-                raise

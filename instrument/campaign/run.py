@@ -6,38 +6,33 @@ it ended, and what could not be made safe is in the result.
 
 from __future__ import annotations
 
+import logging
 import platform
-import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from drivers import DeviceError
 from drivers.virtual.options import PupilMicroscopeOptions
-from estimation.calibration import Finding
-from instrument.bench.bench import Bench
-from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
-from instrument.bench.connect import connect
-from instrument.bench.interlocks import InterlockTripped
-from instrument.bench.safety import Interrupted, Unsafe, signals_raise
+from instrument.bench.safety import Interrupted, Unsafe, UnsafeBench, signals_raise
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice
+from instrument.campaign.control import AbortAsked, Control, OnChange
+from instrument.campaign.events import EventBus, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
+from instrument.campaign.leaving import LeftAt
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
-from instrument.campaign.pausing import Pauses
-from instrument.campaign.recovery import Recovery
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.session import Session
+from instrument.campaign.states import State
 from instrument.campaign.trained_density import density_of, recorded_density
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
-from instrument.config import Config, NoiseCalibrate, parse_config
+from instrument.config import Config, parse_config
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scipy", "jax", "pymmcore", "pymmcore-plus", "pyvisa", "pyvisa-py", "optuna")
 
 
@@ -57,6 +52,8 @@ class RunResult:
         On a virtual bench, what only the simulator knows.
     unsafe
         Devices that could not be made safe; empty when all is well.
+    left_at
+        Where the bench was left.
     """
 
     run_dir: Path
@@ -66,6 +63,7 @@ class RunResult:
     truth: dict[str, float] | None
     seconds: float
     unsafe: tuple[Unsafe, ...]
+    left_at: LeftAt
 
 
 def new_run_dir(output: Path, name: str) -> Path:
@@ -122,7 +120,14 @@ def recorded_config(ledger: Ledger) -> Config:
     return parse_config(ledger.meta()["config"], source=str(ledger.run_dir), folder=ledger.run_dir)
 
 
-def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Event) -> RunResult:
+def execute(
+    config: Config,
+    ledger: Ledger,
+    bus: EventBus,
+    *,
+    control: Control,
+    on_ctrl_c: Callable[[], bool] | None = None,
+) -> RunResult:
     """Run or resume a campaign to its end, and bring the bench to a safe end.
 
     Parameters
@@ -133,8 +138,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         Open; stays open.
     bus
         Takes the events; stays open.
-    stop
-        Ends the campaign between two trials when set.
+    control
+        A new one: any thread may pause, resume and abort the campaign through it. Its `on_change`
+        belongs to this function.
+    on_ctrl_c
+        What Ctrl-C does, in place of ending the run (`instrument.bench.safety.signals_raise`).
 
     Raises
     ------
@@ -142,16 +150,24 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    IllegalTransition
+        `control` belongs to a campaign that has begun.
     """
     watch = Stopwatch()
-    session = _Session(config, ledger, bus, stop)
+    control.on_change = _teller(bus, ledger)
+    control.enter(State.CONNECTING)
+    session = Session(config, ledger, bus, control)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
-    with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
+    with (
+        watch.measure("run"),
+        signals_raise(on_ctrl_c),
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
         try:
             ending, unsafe = session.run()
         except BaseException as error:
-            _record_end(ledger, error)
+            _record_end(ledger, control, error)
             raise
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
@@ -167,10 +183,12 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     ledger.set_meta("seconds", earlier_s + seconds)
     ledger.set_meta("status", ending.status)
     ledger.set_meta("why", ending.why)
+    ledger.set_meta("left_at", ending.left_at.record(unsafe))
     if ending.truth is not None:
         ledger.set_meta("truth", ending.truth)
     if ending.outcome is not None:
         _record_outcome(ledger, ending.outcome)
+    control.enter(State(ending.status), ending.why)
     bus.emit(end_event(ending.status, ending.outcome))
     return RunResult(
         run_dir=ledger.run_dir,
@@ -180,146 +198,34 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         truth=ending.truth,
         seconds=seconds,
         unsafe=unsafe,
+        left_at=ending.left_at,
     )
 
 
-def _record_end(ledger: Ledger, error: BaseException) -> None:
-    ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
-    ledger.set_meta("why", str(error))
+def _teller(bus: EventBus, ledger: Ledger) -> OnChange:
+    """Return what tells observers of a change of state first, and then the journal."""
+
+    def tell(before: State, now: State, why: str | None) -> None:
+        bus.emit(StateChanged(before=before, now=now, why=why))
+        ledger.log("state", why or str(now), before=str(before), now=str(now))
+        for dropped in bus.take_dropped():
+            ledger.log("observer", dropped.text, observer=dropped.observer)
+
+    return tell
 
 
-@dataclass
-class _Ending:
-    status: str = "failed"
-    why: str | None = None
-    outcome: Outcome | None = None
-    truth: dict[str, float] | None = None
-
-
-_ENDS = (DeviceError, InterlockTripped, Interrupted, LedgerError)
-"""What ends a campaign; anything else is a mistake of the program."""
-
-
-class _Session:
-    """One process's part of a run: its benches, one after another, and the campaign on them."""
-
-    def __init__(self, config: Config, ledger: Ledger, bus: EventBus, stop: threading.Event):
-        self._config = config
-        self._ledger = ledger
-        self._bus = bus
-        self._stop = stop
-        self._campaign: Campaign | None = None
-        self._recovery = Recovery(
-            config.safety.recover,
-            connect=self._connect,
-            wait=self._wait,
-            progress=lambda: self._campaign.scored if self._campaign else 0,
-            journal=self._tell,
-        )
-
-    def run(self) -> tuple[_Ending, tuple[Unsafe, ...]]:
-        """Return how it ended, and what could not be made safe; the bench is closed.
-
-        Raises
-        ------
-        DeviceError, EstimationError, InterlockTripped, Interrupted, UnsafeBench
-            Before there was a campaign.
-        """
-        self._bench = connect(self._config)  # all is safe and closed again if it raises
-        try:
-            ending = self._recovery.keep(self._bench, self._work)[1]
-        except _ENDS as error:
-            if self._campaign is None:
-                self._bench.close_or_say_so()
-                raise
-            self._bench.close()  # before anything that may fail, the ledger's disk included
-            ending = self._ending_of(error, self._campaign)
-        except BaseException:
-            self._bench.close_or_say_so()
-            raise
-        return ending, self._bench.close()
-
-    def _work(self, bench: Bench) -> _Ending:
-        self._bench = bench
-        _record_bench(self._ledger, bench)
-        _calibrate_if_asked(bench, self._ledger, self._bus, self._stop)
-        if self._campaign is None:
-            self._campaign = Campaign(bench, self._ledger, self._bus, stop=self._stop)
-        else:
-            self._campaign.use(bench)
-        outcome = self._campaign.run()
-        return _Ending(
-            status="aborted" if self._stop.is_set() else "finished",
-            outcome=outcome,
-            truth=_leave_bench(bench, self._ledger, self._campaign, outcome),
-        )
-
-    def _ending_of(self, error: Exception, campaign: Campaign) -> _Ending:
-        if isinstance(error, Interrupted):
-            return _Ending("aborted", str(error), campaign.outcome())
-        self._bus.emit(Notice(text=str(error)))
-        return _Ending("failed", str(error), campaign.outcome())
-
-    def _connect(self) -> Bench:
-        return connect(self._config)
-
-    def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-
-    def _tell(self, kind: str, text: str) -> None:
-        self._bus.emit(Notice(text=f"{kind}: {text}"))
-        self._ledger.log(kind, text)
-
-
-def _leave_bench(
-    bench: Bench, ledger: Ledger, campaign: Campaign, outcome: Outcome
-) -> dict[str, float] | None:
-    """Bring the bench to where `on_stop` wants it; return the simulator's truth, if any."""
-    designs = {"best": outcome.best_design, "start": campaign.space.start}
-    design = designs.get(bench.config.safety.on_stop)
-    if design is not None:
-        bench.apply(design, space=campaign.space, stopwatch=Stopwatch())
-        bench.keep_design()
-    if bench.truth is None:
-        return None
-    first = next(iter(ledger.trials()), None)
-    truth = {f"final_{name}": value for name, value in bench.truth().items()}
-    if first is not None:
-        initial = first.record.get("truth", {})
-        truth.update({f"initial_{name}": value for name, value in initial.items()})
-    return truth
-
-
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
-    """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
-    asked = bench.config.noise
-    path = ledger.run_dir / NOISE_FILE
-    if not isinstance(asked, NoiseCalibrate) or path.exists():
-        return
-    protocol = PROTOCOLS[asked.calibrate]
-    check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
-    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
-    state = ledger.run_dir / "calibration.npz"
-    result = Pauses(bench, bus, stop=stop).again(
-        lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
-    )
-    as_noise(result, bench, protocol).save(path)
-    for warning in result.warnings:
-        if warning.name == Finding.SAMPLE_IN_VIEW:
-            continue  # as it should be here, and nothing that the scores use
-        bus.emit(Notice(text=f"calibration: {warning}"))
-    bus.emit(
-        Notice(
-            text=f"gain {result.gain:.4g} ADU/e- (standard error {result.gain_se:.2g}), "
-            f"read noise {float(np.median(result.read_noise)):.3g} e-"
-        )
-    )
-
-
-def _record_bench(ledger: Ledger, bench: Bench) -> None:
-    ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
-    ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})
+def _record_end(ledger: Ledger, control: Control, error: BaseException) -> None:
+    """Record an end by an error, which is raised after this and counts more than the record."""
+    is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
+    status = State.ABORTED if is_asked else State.FAILED
+    unsafe = error.failures if isinstance(error, UnsafeBench) else ()
+    try:
+        ledger.set_meta("status", str(status))
+        ledger.set_meta("why", str(error))
+        ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
+        control.enter(status, str(error))
+    except LedgerError:
+        _log.exception("the end of the run is not in its record")
 
 
 def _record_outcome(ledger: Ledger, outcome: Outcome) -> None:

@@ -6,7 +6,6 @@ design becomes a number.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import cast
@@ -20,6 +19,7 @@ from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, che
 from instrument.bench.bench import Bench
 from instrument.bench.patterns import grey_patterns
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus, FrameCaptured, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger, TrialRow
 from instrument.campaign.pausing import Pauses
@@ -73,8 +73,8 @@ class Measurement:
         Objects of the ensemble, (x, y) in um.
     noise
         That the scores stand on.
-    stop
-        Ends a pause when set.
+    control
+        Says when to pause or to end, between two exposures.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Measurement:
         space: DesignSpace,
         positions: Positions,
         noise: BenchNoise,
-        stop: threading.Event,
+        control: Control,
     ):
         self._bench = bench
         self._ledger = ledger
@@ -95,7 +95,7 @@ class Measurement:
         self._space = space
         self._positions = positions
         self._noise = noise
-        self._stop = stop
+        self._control = control
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
@@ -116,6 +116,8 @@ class Measurement:
         ------
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on.
+        AbortAsked
+            It is to end; no device is in the middle of something.
         """
         stopwatch = Stopwatch()
         try:
@@ -140,7 +142,7 @@ class Measurement:
 
     def training_frames(self) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
         """Capture a batch of the start design that is no trial; return counts and exposure (ms)."""
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        pauses = Pauses(self._bench, self._bus, control=self._control)
         stopwatch = Stopwatch()
         self._bench.apply(self._space.start, space=self._space, stopwatch=stopwatch)
         batch = capture_batch(
@@ -149,6 +151,7 @@ class Measurement:
             stopwatch=stopwatch,
             on_frame=lambda _index, _frame: None,
             on_trip=pauses.wait,
+            checkpoint=self._control.checkpoint,
         )
         return batch.counts, batch.exposure_ms
 
@@ -194,7 +197,7 @@ class Measurement:
 
     def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
         """Apply, capture, make durable, apply the policies."""
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        pauses = Pauses(self._bench, self._bus, control=self._control)
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
         if self._bench.truth is not None:
@@ -234,6 +237,7 @@ class Measurement:
             stopwatch=stopwatch,
             on_frame=lambda index, frame: self._show(number, index, frame),
             on_trip=pauses.wait,
+            checkpoint=self._control.checkpoint,
         )
 
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:

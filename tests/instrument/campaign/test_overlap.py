@@ -3,11 +3,11 @@
 import hashlib
 import os
 import signal
-import threading
 
 import pytest
 
 from instrument.campaign import overlap
+from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, TrialScored, TrialStarted
 from instrument.campaign.ledger import Ledger
@@ -48,7 +48,7 @@ def told_when_started(config, ledger):
         emit(event)
 
     bus.emit = note
-    Campaign(make_bench(config), ledger, bus, stop=threading.Event()).run()
+    Campaign(make_bench(config), ledger, bus, control=Control()).run()
     bus.close()
     return begun
 
@@ -73,7 +73,7 @@ def test_confirmation_waits_for_all_scores_of_the_search(tmp_path, ledger):
 def test_killed_with_scores_under_way_it_goes_on_with_the_same_designs(
     tmp_path, monkeypatch, method, call
 ):
-    config = late_config(tmp_path)
+    config = late_config(tmp_path, workers=1 if method == "score" else 0)
     with Ledger.create(tmp_path / "whole", {}) as whole:
         run(config, whole)
         expected = [row.design for row in whole.trials()]
@@ -120,20 +120,27 @@ def test_a_campaign_whose_worker_is_killed_finishes_with_every_trial_scored(
     assert {row.state for row in ledger.trials()} == {"scored"}
 
 
-def test_stopped_it_scores_what_it_has_captured(tmp_path, ledger):
-    stop = threading.Event()
-    bench = make_bench(late_config(tmp_path))
+def test_aborted_it_keeps_what_is_captured_and_scores_it_when_the_run_goes_on(tmp_path, ledger):
+    """Aborted in the fourth trial: the third and the second have no score yet."""
+    config, control = late_config(tmp_path, workers=1), Control()
+    bench = make_bench(config)
     camera = bench.devices["camera"]
     snap, count = camera.snap, iter(range(10**6))
 
-    def stop_in_the_third_trial(*, timeout_s):
-        if next(count) == 40:
-            stop.set()
+    def abort_in_the_fourth_trial(*, timeout_s):
+        if next(count) == 3 * 18 + 4:
+            control.abort("enough")
         return snap(timeout_s=timeout_s)
 
-    camera.snap = stop_in_the_third_trial
-    run(late_config(tmp_path), ledger, bench=bench, stop=stop)
-    assert [row.state for row in ledger.trials()] == ["scored"] * 3
+    camera.snap = abort_in_the_fourth_trial
+    with pytest.raises(AbortAsked):
+        run(config, ledger, bench=bench, control=control)
+    states = [row.state for row in ledger.trials()]
+    assert states == ["scored", "captured", "captured", "asked"]
+    hashes = [row.parts[0].sha256 for row in ledger.trials()[:3]]
+    run(config, ledger)
+    assert [row.parts[0].sha256 for row in ledger.trials()[:3]] == hashes
+    assert {row.state for row in ledger.trials()} == {"scored"}
 
 
 def test_a_run_begun_before_scores_could_be_late_is_told_at_once(tmp_path, ledger, monkeypatch):
