@@ -8,6 +8,7 @@ proposes the same designs.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ NOT_TRAINED = (
     "which is slow"
 )
 _LOOK_EVERY_S = 0.5  # on Windows Ctrl-C does not end a wait, and is seen after it
+
+_Training = tuple[dict[str, Any], "Future[Answer]", float]
+"""What is recorded of the frames, the training under way, and when it began."""
 
 TrainingFrames = Callable[[], tuple[np.ndarray, float]]
 """Captures a batch of the start design; returns counts and exposure (ms)."""
@@ -82,7 +86,7 @@ class Overlap:
         self._noise = noise
         self._bus = bus
         self._checkpoint = checkpoint
-        self._training: tuple[dict[str, Any], Future[Answer]] | None = None
+        self._training: _Training | None = None
         self._scorer: ProcessScorer | None = None
         self._choice: DensityChoice | None = None
         rows = ledger.trials()
@@ -170,7 +174,7 @@ class Overlap:
     def _train(self, capture: TrainingFrames) -> dict[str, Any]:
         if self._training is None:
             self._training = self._begin_training(capture)
-        frames, future = self._training
+        frames, future, began_s = self._training
         try:
             answer = self._result(future)
         except ScorerClosed:
@@ -183,10 +187,14 @@ class Overlap:
             "sha256": answer.trained_sha256,
             **frames,
             "why": answer.why,
+            "seconds": time.perf_counter() - began_s,
         }
 
-    def _begin_training(self, capture: TrainingFrames) -> tuple[dict[str, Any], Future[Answer]]:
+    def _begin_training(
+        self, capture: TrainingFrames
+    ) -> tuple[dict[str, Any], Future[Answer], float]:
         self._bus.emit(Notice(text="training the density on frames of the start design"))
+        began_s = time.perf_counter()
         counts, exposure_ms = capture()
         sha256 = write_frames(self._ledger.run_dir / FRAMES_FILE, counts)
         job = ScoreJob(
@@ -202,13 +210,13 @@ class Overlap:
             "exposure_ms": exposure_ms,
         }
         if self._scorer is not None:
-            return frames, self._scorer.submit(job)
+            return frames, self._scorer.submit(job), began_s
         here: Future[Answer] = Future()
         settings = score_settings(self._config)
         here.set_result(
             do_job(job, run_dir=self._ledger.run_dir, noise=self._noise, settings=settings)
         )
-        return frames, here
+        return frames, here, began_s
 
     def _result(self, future: Future[Answer]) -> Answer:
         """Wait; the scorer bounds how long."""
