@@ -27,13 +27,30 @@ class ScoreSettings:
         Pixels of a side, or (height, width).
     seed
         Of the estimate.
-    is_per_pixel
-        Whether the objective is bits/pixel instead of bits/measurement.
+    objective
+        `bits_per_measurement` or `bits_per_pixel`.
     """
 
     patch: int | tuple[int, int]
     seed: int
-    is_per_pixel: bool
+    objective: str
+
+    def score(
+        self,
+        counts: UInt16[np.ndarray, "objects shots height width"],
+        noise: BenchNoise,
+        *,
+        density: DensityName | Density,
+    ) -> Score:
+        """Estimate the information of a batch; see `score_counts`."""
+        return score_counts(
+            counts,
+            noise,
+            density=density,
+            patch=self.patch,
+            objective=self.objective,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +130,11 @@ def noise_at(noise: BenchNoise, exposure_ms: float) -> BenchNoise:
 def score_counts(
     counts: UInt16[np.ndarray, "objects shots height width"],
     noise: BenchNoise,
-    settings: ScoreSettings,
     *,
     density: DensityName | Density,
+    patch: int | tuple[int, int],
+    objective: str,
+    seed: int,
 ) -> Score:
     """Estimate the information of a batch.
 
@@ -125,22 +144,24 @@ def score_counts(
         Raw counts in ADU.
     noise
         Of the sensor and the exposure they came from.
-    settings
-        Of the campaign.
     density
         One for a whole campaign, so that differences are differences of designs.
+    patch
+        Side, or height and width, pixels.
+    objective
+        `bits_per_measurement` or `bits_per_pixel`.
+    seed
+        Of everything random in the estimate.
 
     Raises
     ------
     estimation.EstimationError
         The batch does not support a score; says why.
     """
-    estimate = estimate_information(
-        counts, noise, density=density, patch=settings.patch, seed=settings.seed
-    )
+    estimate = estimate_information(counts, noise, density=density, patch=patch, seed=seed)
     error = estimate.frame_noise_standard_error
     per_pixel = estimate.standard_error if error is None else error
-    scale = 1.0 if settings.is_per_pixel else float(counts[0].size)
+    scale = 1.0 if objective == "bits_per_pixel" else float(counts[0].size)
     return Score(estimate=estimate, scale=scale, standard_error_per_pixel=per_pixel)
 
 

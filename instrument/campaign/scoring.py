@@ -11,7 +11,7 @@ from estimation import CalibrationMismatch, InfraredNoise, SensorNoise
 from estimation.density import Density
 from estimation.information import DensityName
 from instrument.bench.bench import Bench
-from instrument.bench.camera_mode import camera_key, temperature_c
+from instrument.bench.camera_mode import CameraMode, camera_mode
 from instrument.campaign.count_noise import GaussianCounts
 from instrument.campaign.estimating import (
     BenchNoise,
@@ -25,6 +25,7 @@ from instrument.config import (
     Config,
     ExposureParameter,
     NoiseCalibrate,
+    NoiseConfig,
     NoiseFile,
     NoiseNumbers,
     NoiseOfCounts,
@@ -44,6 +45,7 @@ __all__ = [
     "load_noise",
     "noise_at",
     "score_batch",
+    "score_counts",
     "score_settings",
 ]
 
@@ -68,30 +70,50 @@ def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:
         The calibration was made with another camera or mode, or does not cover the exposures that
         the run may use.
     """
-    match config.noise:
+    mode = camera_mode(bench)
+    noise = noise_of(config.noise, run_dir, mode)
+    if isinstance(config.noise, NoiseFile | NoiseCalibrate) and isinstance(noise, SensorNoise):
+        for exposure_ms in exposures_of(config) or (mode.exposure_ms,):
+            noise.check_key(mode.identity(exposure_ms=exposure_ms))
+    return noise
+
+
+def noise_of(asked: NoiseConfig, run_dir: Path, mode: CameraMode) -> BenchNoise:
+    """Return the noise that a `noise` section names, for frames of one camera; check no key.
+
+    Parameters
+    ----------
+    asked
+        The section.
+    run_dir
+        Where `noise: {calibrate: ...}` left its file.
+    mode
+        Of the camera: its bit depth where the section has none, and its working exposure.
+
+    Raises
+    ------
+    InvalidCalibration
+        The file is no calibration.
+    OSError
+        The file cannot be read.
+    """
+    match asked:
         case NoiseNumbers() as numbers:
             return SensorNoise(
                 gain=numbers.gain,
                 offset=numbers.offset,
                 read_noise=numbers.read_noise,
-                bit_depth=numbers.bit_depth or bench.camera.bit_depth,
+                bit_depth=numbers.bit_depth or mode.bit_depth,
             )
         case NoiseOfThermalCamera() as thermal:
             return InfraredNoise(**thermal.model_dump())
         case NoiseOfCounts(sigma_adu=sigma_adu, offset=offset):
-            return GaussianCounts(
-                sigma_adu=sigma_adu, offset=offset, bit_depth=bench.camera.bit_depth
-            )
+            return GaussianCounts(sigma_adu=sigma_adu, offset=offset, bit_depth=mode.bit_depth)
         case NoiseFile(file=file):
             path = file
         case NoiseCalibrate():
             path = run_dir / NOISE_FILE
-    noise = SensorNoise.load(path)
-    warm_c = temperature_c(bench)
-    warmth = {} if warm_c is None else {"temperature_c": warm_c}
-    for exposure_ms in exposures_of(config) or (bench.exposure_ms,):
-        noise.check_key({**camera_key(bench), **warmth, "exposure_ms": exposure_ms})
-    return noise.at_exposure(bench.exposure_ms)
+    return SensorNoise.load(path).at_exposure(mode.exposure_ms)
 
 
 def calibrated_temperatures_c(noise: BenchNoise) -> tuple[float, float] | None:
@@ -151,7 +173,7 @@ def score_settings(config: Config) -> ScoreSettings:
     return ScoreSettings(
         patch=config.score.patch,
         seed=config.search.seed,
-        is_per_pixel=config.score.objective == "bits_per_pixel",
+        objective=config.score.objective,
     )
 
 
@@ -162,11 +184,11 @@ def score_batch(
     *,
     density: DensityName | Density,
 ) -> Score:
-    """Estimate the information of a batch; see `score_counts`.
+    """Estimate the information of a batch; see `ScoreSettings.score`.
 
     Raises
     ------
     estimation.EstimationError
         The batch does not support a score; says why.
     """
-    return score_counts(counts, noise, score_settings(config), density=density)
+    return score_settings(config).score(counts, noise, density=density)

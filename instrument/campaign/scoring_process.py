@@ -28,7 +28,6 @@ from instrument.campaign.estimating import (
     Scored,
     ScoreSettings,
     noise_at,
-    score_counts,
 )
 from instrument.campaign.ledger.files import read_frames
 from instrument.campaign.ledger.rows import BatchPart
@@ -122,7 +121,7 @@ def do_job(job: ScoreJob, *, run_dir: Path, noise: BenchNoise, settings: ScoreSe
             trained = train(counts, at_exposure, settings, run_dir / job.train_to)
             return Answer(number=job.number, sha256=hashes, trained_sha256=trained)
         density = density_of(job.density, run_dir, seed=settings.seed)
-        score = score_counts(counts, at_exposure, settings, density=density)
+        score = settings.score(counts, at_exposure, density=density)
     except EstimationError as error:
         return Answer(number=job.number, sha256=hashes, why=str(error))
     seconds = time.perf_counter() - began_s

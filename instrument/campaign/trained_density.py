@@ -23,7 +23,7 @@ from estimation.density import AutoregressiveMixture, Density, FittedAutoregress
 from estimation.density.saved import fits_from_bytes, fits_to_bytes
 from estimation.errors import EstimationError
 from estimation.information import DensityName
-from instrument.campaign.estimating import BenchNoise, ScoreSettings, score_counts
+from instrument.campaign.estimating import BenchNoise, ScoreSettings
 from instrument.campaign.ledger.files import sync_folder
 
 DENSITY_FILE = "density.npz"
@@ -94,7 +94,7 @@ def train(
         The frames do not support a density.
     """
     family = replace(TRAINED, seed=settings.seed)
-    fits = score_counts(counts, noise, settings, density=family).estimate.fitted
+    fits = settings.score(counts, noise, density=family).estimate.fitted
     content = fits_to_bytes(fits)
     partial = file.with_name(file.name + ".partial")
     with partial.open("wb") as stream:

@@ -7,8 +7,9 @@ design becomes a number.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import UInt16
@@ -37,6 +38,8 @@ from instrument.design import DesignSpace
 from instrument.grid import Positions
 
 LIVE_INTERVAL_S = 0.05
+TRAINING_PART = 2**16
+"""Beyond the parts that a trial may have: the noise of frames that are of no trial."""
 MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
@@ -75,6 +78,9 @@ class Measurement:
         That the scores stand on.
     control
         Says when to pause or to end, between two exposures.
+    dose
+        Takes the objects of a batch that was just captured and returns what it gave to the sample,
+        for its record; None where that is not known.
     """
 
     def __init__(
@@ -87,8 +93,10 @@ class Measurement:
         positions: Positions,
         noise: BenchNoise,
         control: Control,
+        dose: Callable[[int], dict[str, Any] | None] = lambda _objects: None,
     ):
         self._bench = bench
+        self._dose = dose
         self._ledger = ledger
         self._bus = bus
         self._config = bench.config
@@ -145,6 +153,8 @@ class Measurement:
         pauses = Pauses(self._bench, self._bus, control=self._control)
         stopwatch = Stopwatch()
         self._bench.apply(self._space.start, space=self._space, stopwatch=stopwatch)
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(0, TRAINING_PART)  # of no trial
         batch = capture_batch(
             self._bench,
             self._positions,
@@ -153,6 +163,7 @@ class Measurement:
             on_trip=pauses.wait,
             checkpoint=self._control.checkpoint,
         )
+        self._dose(len(batch.counts))
         return batch.counts, batch.exposure_ms
 
     def use_density(self, density: DensityChoice) -> None:
@@ -200,6 +211,9 @@ class Measurement:
         pauses = Pauses(self._bench, self._bus, control=self._control)
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
+        dose = self._dose(len(batch.counts))
+        if dose is not None:
+            record["dose"] = dose
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
@@ -231,6 +245,8 @@ class Measurement:
                 greys=grey_patterns(self._config),
             )
         )
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(number, 0)
         return capture_batch(
             self._bench,
             self._positions,

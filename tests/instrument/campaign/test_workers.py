@@ -14,7 +14,7 @@ import pytest
 
 from estimation import SensorNoise
 from instrument.campaign import workers
-from instrument.campaign.estimating import Scored, ScoreSettings, score_counts
+from instrument.campaign.estimating import Scored, ScoreSettings
 from instrument.campaign.ledger import LedgerError
 from instrument.campaign.ledger.files import write_frames
 from instrument.campaign.scoring_process import (
@@ -27,7 +27,7 @@ from instrument.campaign.trained_density import DensityChoice
 from instrument.campaign.workers import ProcessScorer, ScorerClosed
 
 NOISE = SensorNoise(gain=2.0, offset=100.0, read_noise=2.0, bit_depth=12)
-SETTINGS = ScoreSettings(patch=8, seed=0, is_per_pixel=True)
+SETTINGS = ScoreSettings(patch=8, seed=0, objective="bits_per_pixel")
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 
@@ -51,7 +51,7 @@ def scorer(run_dir, **options):
 
 
 def expected(number):
-    return Scored.of(score_counts(frames(number), NOISE, SETTINGS, density="gaussian"))
+    return Scored.of(SETTINGS.score(frames(number), NOISE, density="gaussian"))
 
 
 def until(condition):
