@@ -85,7 +85,11 @@ class AutoregressiveMixture:
     start
         Fits of an earlier score (`DensityScore.fitted`) on the same objects in the same order; for
         `fit`, one fit. Used where sizes and windows agree, else the fit is cold (`is_warm`). A warm
-        start takes `warm_steps` steps.
+        start takes `warm_steps` steps; with 0 the weights stay what they are, and only the linear
+        predictor is of the new frames.
+    sample
+        Values of each object that the network scores; the mean over all of them is estimated with
+        the linear predictor as control variate (`estimation.density.sampled`). All by default.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class AutoregressiveMixture:
     geometry: Geometry | None = None
     start: Any = None
     warm_steps: int = 200
+    sample: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "components", "hidden", "layers", "batch", "refits", "rate"):
@@ -189,12 +194,31 @@ class AutoregressiveMixture:
             fitted, guesses = self._fit(prepared, own, stream=2 * refit + half)
             seen = _some(own, ensemble, seed=[self.seed, half])
             at = np.searchsorted(own, seen)
-            in_sample[seen] = fitted.nats(prepared.rows.take(seen), guesses[at])
-            nats[other] = fitted.nats(prepared.rows.take(other))
+            in_sample[seen] = self._nats(fitted, prepared, seen, guesses[at])
+            nats[other] = self._nats(fitted, prepared, other)
             fits.append(fitted)
         # on the same objects: the gap is far smaller than what objects differ by
         gap = float(np.nanmean(nats - in_sample))
         return _CrossFit(nats, gap, tuple(fits))
+
+    def _nats(
+        self,
+        fitted: FittedAutoregressive,
+        prepared: _Prepared,
+        objects: np.ndarray,
+        guesses: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Score some objects, by a sample of their values where that is asked for."""
+        rows = prepared.rows.take(objects)
+        guesses = fitted.predictor.predict(rows.middle) if guesses is None else guesses
+        each = rows.middle[0].size
+        if self.sample is None or self.sample >= each:
+            return fitted.nats(rows, guesses)
+        from estimation.density.sampled import sampled_nats, sampled_places  # loads JAX
+
+        total = len(prepared.rows.middle)
+        places = sampled_places(total, each, sample=self.sample, seed=self.seed)
+        return sampled_nats(fitted, rows, guesses, places[objects])
 
     def _lowest(self, own_score: DensityScore, ensemble: Ensemble) -> DensityScore:
         """Return the score of the member of the family with the lowest bound."""

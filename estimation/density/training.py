@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -78,6 +78,8 @@ def train(
     dark = float(np.quantile(own.middle[:, :1], 0.01))
     sees = around.table.shape[1] > 0
     is_wide = prepared.is_counts and float(np.ptp(own.middle)) > LOG_CHANNEL_FROM
+    if earlier is not None:
+        is_wide = earlier.design.is_wide  # other channels would need other weights
     light = np.square(own.middle)
     design = network.Architecture(
         shape=prepared.shape,
@@ -113,6 +115,12 @@ def train(
             key, design, residual_mixture(sample, family.components)
         )
 
+    if earlier is not None and is_warm and family.warm_steps == 0:
+        kept = replace(
+            earlier, stabiliser=prepared.stabiliser, predictor=predictor, statics=statics,
+            curve=(), steps=0, is_warm=True,
+        )  # fmt: skip
+        return kept, guesses
     positions, values = own.middle.shape[1:]
     n_validation = max(1, round(VALIDATION_SHARE * len(objects)))
     order = np.random.default_rng([family.seed, stream, 1]).permutation(len(objects))
@@ -219,6 +227,26 @@ def value_nats(
 ) -> Float64[np.ndarray, "objects positions patch_values"]:
     """Return nats of each value, given the earlier ones."""
     return _Scorer(fitted.design, fitted.statics, rows, guesses).per_value(fitted.parameters)
+
+
+def values_at(
+    fitted: FittedAutoregressive, rows: Rows, guesses: np.ndarray, places: np.ndarray
+) -> Float64[np.ndarray, "objects sample"]:
+    """Return nats of the values at some places (objects, sample) of each object, in its order."""
+    objects, positions, values = rows.middle.shape
+    patches = np.arange(objects)[:, None] * positions + places // values
+    patch, position = patches.ravel(), (places % values).ravel()
+    pixels = network.Pixels(*(jnp.asarray(p) for p in _flat(rows, guesses)))
+    nats = np.empty(patch.size)
+    for start in range(0, patch.size, CHUNK_PIXELS):
+        piece = slice(start, start + CHUNK_PIXELS)
+        short = CHUNK_PIXELS - len(patch[piece])
+        index = [np.pad(each[piece], (0, short)).astype(np.int32) for each in (patch, position)]
+        scored = network.score_pixels(
+            fitted.design, fitted.parameters, fitted.statics, pixels, *index
+        )
+        nats[piece] = np.asarray(scored, np.float64)[: CHUNK_PIXELS - short]
+    return nats.reshape(places.shape)
 
 
 class _Scorer:

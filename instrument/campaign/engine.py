@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,18 +20,20 @@ from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import Control
+from instrument.campaign.estimating import Scored
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
     PreflightDone,
     TrialScored,
 )
+from instrument.campaign.in_flight import InFlight, Queue, Told, acknowledge
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.outcome import Outcome, frames_of_full_batches, frames_taken
+from instrument.campaign.overlap import Overlap
 from instrument.campaign.pausing import Pauses
 from instrument.campaign.plan import Plan, Proposal
 from instrument.campaign.scoring import (
-    Score,
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
@@ -39,7 +42,7 @@ from instrument.campaign.supplies import Supplies
 from instrument.campaign.trial import Measurement
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
-from instrument.search.protocol import Observation
+from instrument.search.protocol import Observation, Wait
 
 SAME_DESIGN = 1e-4
 """Fraction of a range by which a proposal may differ from the recorded one after a resume."""
@@ -94,6 +97,8 @@ class Campaign:
         self._has_contenders = self._plan.contenders is not None
         self._has_begun = False
         self._number = 0
+        self._in_flight = Queue()
+        self._overlap: Overlap | None = None
         self._faults: Counter[int] = Counter()
         self._last_fault = ""
         self.is_complete = False
@@ -131,6 +136,14 @@ class Campaign:
             control=self._control,
             dose=self._supplies.dose,
         )
+        if self._overlap is None:
+            self._overlap = Overlap(
+                self._config,
+                self._ledger,
+                self._noise,
+                self._bus,
+                checkpoint=self._control.checkpoint,
+            )
         self._is_ready = False
         self._is_noise_checked = False
 
@@ -167,29 +180,13 @@ class Campaign:
                     done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
                 )
             )
-        while True:
-            self._pauses().again(self._control.checkpoint)
-            self._record_dropped()
-            started_s = time.perf_counter()
-            proposal = self._plan.ask()
-            if proposal is None:
-                self.is_complete = True
-                break
-            self._record_contenders()
-            row = self._rows.get(self._number)
-            if row is not None and row.state in ("scored", "failed"):
-                self._replay(row, proposal)
-            elif row is not None and self._is_complete_batch(row):  # needs neither disk nor light
-                self._begin()
-                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
-            else:
-                self.spent = self._supplies.why_spent(proposal.design)
-                if self.spent is not None:
-                    break
-                self._begin()
-                with self._supplies.used_by("trial", proposal.design):
-                    self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
-            self._number += 1
+        try:
+            while self._next_trial():
+                self._tell_down_to(self._scores.lag)
+            self._tell_down_to(0)
+        finally:  # what has no score yet stays captured, and is scored when the run goes on
+            self._scores.close()
+        self.is_complete = self.spent is None
         outcome = self.outcome()
         best = outcome.best_design or self.space.start
         # A run that was only replayed leaves the bench alone.
@@ -208,6 +205,19 @@ class Campaign:
             return
         self._is_ready = True
         look = self._check_noise("start", self.space.start)
+        if self._preflight is not None:
+            self._decide(look)
+        trained = self._pauses().again(lambda: self._scores.prepare(self._training_frames))
+        if trained is not None:
+            self._measurement.use_density(trained)
+
+    def _training_frames(self) -> tuple[np.ndarray, float]:
+        """Capture what a density is trained on: light on the sample as any trial."""
+        with self._supplies.used_by("trial", self.space.start):
+            return self._measurement.training_frames()
+
+    def _decide(self, look: dict[str, Any] | None) -> None:
+        """Say what the run stands on; raise `PreflightStopped` if it must not begin."""
         if self._preflight is None:
             return
         found, self._preflight = self._preflight(self._bench, look), None  # once a session
@@ -220,13 +230,48 @@ class Campaign:
 
     # ---- one trial
 
+    def _next_trial(self) -> bool:
+        """Propose a trial and have it captured; return False at the end of plan or light."""
+        self._pauses().again(self._control.checkpoint)
+        self._record_dropped()
+        started_s = time.perf_counter()
+        proposal = self._plan.ask(self._in_flight.proposals)
+        while isinstance(proposal, Wait):
+            self._tell_oldest()
+            proposal = self._plan.ask(self._in_flight.proposals)
+        if proposal is None:
+            return False
+        propose_s = time.perf_counter() - started_s
+        self._record_contenders()
+        row = self._rows.get(self._number)
+        if row is not None and row.state in ("scored", "failed"):
+            self._replay(row, proposal)
+        elif row is not None and self._is_complete_batch(row):  # needs neither disk nor light
+            self._begin()
+            self._try_trial(proposal, row, propose_s=propose_s)
+        else:
+            self.spent = self._supplies.why_spent(proposal.design)
+            if self.spent is not None:
+                return False
+            self._begin()
+            with self._supplies.used_by("trial", proposal.design):
+                self._try_trial(proposal, row, propose_s=propose_s)
+        self._number += 1
+        return True
+
+    @property
+    def _scores(self) -> Overlap:
+        if self._overlap is None:
+            raise RuntimeError("a campaign scores only with a bench: call `use` first")
+        return self._overlap
+
     def _try_trial(self, proposal: Proposal, row: TrialRow | None, *, propose_s: float) -> None:
         """Run the present trial, unless devices failed in it too often: then it has no score."""
         number = self._number
         if self._faults[number] >= self._config.safety.recover.captures:
             why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
             self._ledger.fail(number, why=why, seconds=propose_s)
-            self._tell(number, proposal, None, propose_s, why=why)
+            self._add(number, proposal, lambda: Told(score=None, seconds=propose_s, why=why))
             return
         try:
             self._run_trial(number, proposal, row, propose_s=propose_s)
@@ -246,24 +291,49 @@ class Campaign:
                 self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
         else:
             self._check_same(row, proposal)
-        measured = self._measurement.run(number, proposal, row)
+        density = self._measurement.density
+        if self._scores.is_used and density is not None:
+            measured = self._measurement.capture(number, proposal, row)
+            score = None
+        else:
+            measured = self._measurement.run(number, proposal, row)
+            score = None if measured.score is None else Scored.of(measured.score)
         seconds = time.perf_counter() - started_s + propose_s
-        score = measured.score
-        if score is None:
-            why = measured.why or "no score"
-            self._ledger.fail(number, why=why, seconds=seconds)
-            self._tell(number, proposal, None, seconds, why=why)
-            return
         ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
-        self._ledger.score(
-            number,
-            score=score.objective,
-            standard_error=score.standard_error,
-            estimate=score.record(),
-            seconds=seconds,
-            timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
-        )
-        self._tell(number, proposal, score, seconds)
+        timings = {**measured.timings, "ledger": ledger_s, "propose": propose_s}
+        if score is not None or measured.why is not None or density is None:
+            told = acknowledge(self._ledger, number, score, measured.why, seconds, timings)
+            self._add(number, proposal, lambda: told)
+            return
+        waiting = self._scores.submit(self._ledger.trial(number), density)
+
+        def finish() -> Told:
+            """Wait for the worker; what else was done meanwhile is in other trials' seconds."""
+            with stopwatch.measure("wait"):
+                answer = self._scores.answer(waiting)
+            beside = {"score": answer.seconds, "wait": stopwatch.seconds()["wait"]}
+            total_s = seconds + answer.seconds
+            return acknowledge(
+                self._ledger, number, answer.scored, answer.why, total_s, {**timings, **beside}
+            )
+
+        self._add(number, proposal, finish)
+
+    def _add(
+        self, number: int, proposal: Proposal, finish: Callable[[], Told | Observation]
+    ) -> None:
+        self._in_flight.add(InFlight(number=number, proposal=proposal, finish=finish))
+
+    def _tell_down_to(self, pending: int) -> None:
+        while len(self._in_flight) > pending:
+            self._tell_oldest()
+
+    def _tell_oldest(self) -> None:
+        trial, outcome = self._pauses().again(self._in_flight.finish_oldest)
+        if isinstance(outcome, Told):
+            self._tell(trial.number, trial.proposal, outcome)
+        else:
+            self._plan.tell(outcome)
 
     def _check_noise(self, when: When, design: Design) -> dict[str, Any] | None:
         """Compare repeats of one scene with the calibration: before the first new trial, and last.
@@ -306,11 +376,9 @@ class Campaign:
         self,
         number: int,
         proposal: Proposal,
-        score: Score | None,
-        seconds: float,
-        *,
-        why: str | None = None,
+        told: Told,
     ) -> None:
+        score, seconds, why = told.score, told.seconds, told.why
         self._plan.tell(
             Observation(
                 trial=number,
@@ -321,35 +389,37 @@ class Campaign:
             )
         )
         if score is not None:
-            self._bits_per_pixel[number] = score.estimate.bits_per_pixel
+            self._bits_per_pixel[number] = score.bits_per_pixel
         best = self._plan.best_observed()
         self._bus.emit(
             TrialScored(
                 trial=number,
                 phase=proposal.phase,
                 design=proposal.design,
-                bits_per_pixel=None if score is None else score.estimate.bits_per_pixel,
+                bits_per_pixel=None if score is None else score.bits_per_pixel,
                 standard_error=None if score is None else score.standard_error_per_pixel,
                 best_trial=None if best is None else best.trial,
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
                 seconds=seconds,
                 why=why,
-                sampling=None if score is None else score.record().get("sampling"),
+                sampling=None if score is None else score.estimate.get("sampling"),
             )
         )
 
     def _replay(self, row: TrialRow, proposal: Proposal) -> None:
-        """Tell the plan what the ledger knows; the plan must have proposed just that."""
+        """Have the plan told, in its turn, what the ledger knows; it must have proposed just that.
+
+        It comes as late as it came then.
+        """
         self._check_same(row, proposal)
-        self._plan.tell(
-            Observation(
-                trial=row.number,
-                design=row.design,
-                score=row.score,
-                standard_error=row.standard_error or 0.0,
-                cost_s=row.seconds or 0.0,
-            )
+        seen = Observation(
+            trial=row.number,
+            design=row.design,
+            score=row.score,
+            standard_error=row.standard_error or 0.0,
+            cost_s=row.seconds or 0.0,
         )
+        self._add(row.number, proposal, lambda: seen)
 
     def _check_same(self, row: TrialRow, proposal: Proposal) -> None:
         recorded = self.space.to_vector(row.design)

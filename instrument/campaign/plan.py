@@ -1,19 +1,19 @@
 """What is tried next: the start, the engine's search, the confirmation; rebuilt from the ledger.
 
 One `ask`/`tell` over all phases, so that a resumed campaign only replays. Room for the confirmation
-is kept from the engine's budget.
+is kept from the engine's budget. Contenders are chosen when every search trial is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from instrument.config import Config, SearchConfig
 from instrument.design import Design, DesignSpace
 from instrument.search.confirm import Confirmation, Decision
 from instrument.search.engines import make_engine
-from instrument.search.protocol import Observation
+from instrument.search.protocol import Observation, Wait
 from instrument.search.recommend import recommend
 
 CONTENDERS = 3
@@ -71,21 +71,31 @@ class Plan:
         """Most trials this campaign can take."""
         return self._search.trials
 
-    def ask(self) -> Proposal | None:
-        """Return the next design, or None when the campaign is complete."""
-        number = len(self._observations)
+    def ask(self, pending: Sequence[Proposal] = ()) -> Proposal | Wait | None:
+        """Return the next design, or None when the campaign needs no more.
+
+        Parameters
+        ----------
+        pending
+            Asked for and not told yet, oldest first. `Wait` comes back where the oldest of them
+            must be told before anything can be proposed; never with nothing pending.
+        """
+        number = len(self._observations) + len(pending)
+        designs = [proposal.design for proposal in pending]
         if number == 0:
             return Proposal("initial", self._space.start)
         if self._confirmation is None:
-            design = self._engine.ask(number) if number < self._budget else None
-            if design is not None:
+            design = self._engine.ask(number, designs) if number < self._budget else None
+            if isinstance(design, Design):
                 return Proposal("search", design)
+            if design is Wait.WAIT or pending:
+                return Wait.WAIT
             self._confirmation = self._start_confirmation()
-        design = self._confirmation.ask(number) if number < self.trials else None
+        design = self._confirmation.ask(number, designs) if number < self.trials else None
         return None if design is None else Proposal("confirm", design)
 
     def tell(self, observation: Observation) -> None:
-        """Take the outcome of the design last asked for."""
+        """Take the outcome of the oldest design asked for and not told."""
         self._observations.append(observation)
         if self._confirmation is None:
             self._engine.tell(observation)

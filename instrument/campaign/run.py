@@ -28,6 +28,7 @@ from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.session import Session
 from instrument.campaign.states import State
+from instrument.campaign.trained_density import density_of, recorded_density
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
 from instrument.config import Config, parse_config
 
@@ -184,7 +185,10 @@ def execute(
             raise
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
+        trained = recorded_density(ledger.meta())
         density = ledger.meta().get("density", config.score.density)
+        if trained is not None:
+            density = density_of(trained, ledger.run_dir, seed=config.search.seed)
         ending.truth["unaberrated_bits_per_pixel"] = unaberrated_bits_per_pixel(
             config, ledger.run_dir, density=density
         )

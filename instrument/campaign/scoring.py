@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt16
 
-from estimation import (
-    CalibrationMismatch,
-    InformationEstimate,
-    InfraredNoise,
-    SensorNoise,
-    estimate_information,
-)
+from estimation import CalibrationMismatch, InfraredNoise, SensorNoise
+from estimation.density import Density
 from estimation.information import DensityName
 from instrument.bench.bench import Bench
 from instrument.bench.camera_mode import CameraMode, camera_mode
 from instrument.campaign.count_noise import GaussianCounts
+from instrument.campaign.estimating import (
+    BenchNoise,
+    Score,
+    ScoreSettings,
+    as_plain,
+    noise_at,
+    score_counts,
+)
 from instrument.config import (
     Config,
     ExposureParameter,
@@ -30,53 +31,25 @@ from instrument.config import (
     NoiseOfCounts,
     NoiseOfThermalCamera,
 )
-from instrument.search.enough import Sampling
+
+__all__ = [
+    "NOISE_FILE",
+    "BenchNoise",
+    "Score",
+    "ScoreSettings",
+    "as_plain",
+    "calibrated_temperatures_c",
+    "check_calibratable",
+    "expected_black_adu",
+    "exposures_of",
+    "load_noise",
+    "noise_at",
+    "score_batch",
+    "score_counts",
+    "score_settings",
+]
 
 NOISE_FILE = "noise.npz"
-
-BenchNoise = SensorNoise | InfraredNoise | GaussianCounts
-"""What the noise of a bench's frames may be known as."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Objective of a trial, with the standard error that counts between designs.
-
-    Designs of a campaign see the same objects, so what separates two scores is the noise of the
-    frames, not the choice of objects: the error is the former where the density knows it.
-
-    Parameters
-    ----------
-    estimate
-        All that was estimated.
-    scale
-        Objective per bit a pixel: the values of a measurement, or 1.
-    standard_error_per_pixel
-        Between designs on the same objects, bits/pixel.
-    sampling
-        Of an adaptive batch: how many objects were enough, and why. `estimate` is then on the scale
-        of a full batch (`instrument.search.enough`).
-    """
-
-    estimate: InformationEstimate
-    scale: float
-    standard_error_per_pixel: float
-    sampling: Sampling | None = None
-
-    @property
-    def objective(self) -> float:
-        """What the search maximises, bits."""
-        return self.estimate.bits_per_pixel * self.scale
-
-    @property
-    def standard_error(self) -> float:
-        """Of the objective, bits."""
-        return self.standard_error_per_pixel * self.scale
-
-    def record(self) -> dict[str, Any]:
-        """Return what JSON holds, for the ledger."""
-        said = as_plain(self.estimate)
-        return said if self.sampling is None else {**said, "sampling": self.sampling.record()}
 
 
 def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:
@@ -186,13 +159,6 @@ def check_calibratable(config: Config, *, longest_factor: float) -> None:
                 )
 
 
-def noise_at(noise: BenchNoise, exposure_ms: float) -> BenchNoise:
-    """Return the noise of frames of one exposure: with the dark electrons of that exposure."""
-    if not isinstance(noise, SensorNoise) or noise.dark_current is None:
-        return noise  # nothing in it depends on the exposure
-    return noise if noise.exposure_ms == exposure_ms else noise.at_exposure(exposure_ms)
-
-
 def expected_black_adu(noise: BenchNoise) -> float:
     """Mean count of a dark frame: the offset and what the dark current adds."""
     dark_e = 0.0
@@ -202,87 +168,27 @@ def expected_black_adu(noise: BenchNoise) -> float:
     return float(np.mean(noise.offset)) + gain * dark_e
 
 
+def score_settings(config: Config) -> ScoreSettings:
+    """Return what the bench file says of scores."""
+    return ScoreSettings(
+        patch=config.score.patch,
+        seed=config.search.seed,
+        objective=config.score.objective,
+    )
+
+
 def score_batch(
     counts: UInt16[np.ndarray, "objects shots height width"],
     noise: BenchNoise,
     config: Config,
     *,
-    density: DensityName,
+    density: DensityName | Density,
 ) -> Score:
-    """Estimate the information of a batch.
-
-    Parameters
-    ----------
-    counts
-        Raw counts in ADU.
-    noise
-        Of the sensor and the exposure they came from.
-    config
-        For patch, objective and seed.
-    density
-        One for a whole campaign, so that differences are differences of designs.
+    """Estimate the information of a batch; see `ScoreSettings.score`.
 
     Raises
     ------
     estimation.EstimationError
         The batch does not support a score; says why.
     """
-    return score_counts(
-        counts,
-        noise,
-        density=density,
-        patch=config.score.patch,
-        objective=config.score.objective,
-        seed=config.search.seed,
-    )
-
-
-def score_counts(
-    counts: UInt16[np.ndarray, "objects shots height width"],
-    noise: BenchNoise,
-    *,
-    density: DensityName,
-    patch: int | tuple[int, int],
-    objective: str,
-    seed: int,
-) -> Score:
-    """Estimate the information of a batch; `score_batch` without a bench file.
-
-    Parameters
-    ----------
-    counts, noise, density
-        As for `score_batch`.
-    patch
-        Side, or height and width, pixels.
-    objective
-        `bits_per_measurement` or `bits_per_pixel`.
-    seed
-        Of everything random in the estimate.
-
-    Raises
-    ------
-    estimation.EstimationError
-        The batch does not support a score; says why.
-    """
-    estimate = estimate_information(counts, noise, density=density, patch=patch, seed=seed)
-    error = estimate.frame_noise_standard_error
-    per_pixel = estimate.standard_error if error is None else error
-    scale = 1.0 if objective == "bits_per_pixel" else float(counts[0].size)
-    return Score(estimate=estimate, scale=scale, standard_error_per_pixel=per_pixel)
-
-
-def as_plain(estimate: InformationEstimate) -> dict[str, Any]:
-    """Turn an estimate into what JSON holds, for the ledger."""
-    return {
-        "bits_per_pixel": estimate.bits_per_pixel,
-        "standard_error": estimate.standard_error,
-        "frame_noise_standard_error": estimate.frame_noise_standard_error,
-        "interval": list(estimate.interval),
-        "bits_per_measurement": estimate.bits_per_measurement,
-        "entropy": estimate.entropy,
-        "conditional_entropy": estimate.conditional_entropy,
-        "density": estimate.density,
-        "patch": list(estimate.patch),
-        "is_misspecified": bool(estimate.diagnostics["is_misspecified"]),
-        "per_object_bits": [round(float(bits), 6) for bits in estimate.per_object_bits],
-    }
+    return score_settings(config).score(counts, noise, density=density)

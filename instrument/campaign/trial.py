@@ -34,12 +34,15 @@ from instrument.campaign.scoring import (
     noise_at,
     score_batch,
 )
+from instrument.campaign.trained_density import DensityChoice, density_of
 from instrument.design import DesignSpace
 from instrument.grid import Positions
 
 LIVE_INTERVAL_S = 0.05
 ADAPTIVE_PHASES = ("search",)
 """The others are few, and what others are compared with: they are given every object."""
+TRAINING_PART = 2**16
+"""Beyond the parts that a trial may have: the noise of frames that are of no trial."""
 MISSPECIFIED = (
     "the frames look far from Gaussian, so that density {density} may rank designs wrongly; "
     "use score.density: autoregressive"
@@ -51,6 +54,14 @@ class Measured:
     """What a trial came to: a score, or why there is none; and where its time went (seconds)."""
 
     score: Score | None
+    why: str | None
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """A trial whose frames are durable, or why they are not scored; where its time went (s)."""
+
     why: str | None
     timings: dict[str, float]
 
@@ -116,6 +127,7 @@ class Measurement:
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
+        self._trained: DensityChoice | None = None
         self._last_live_s = 0.0
         adaptive = self._config.batch.adaptive
         self._adaptive = adaptive and AdaptiveBatches(
@@ -143,21 +155,66 @@ class Measurement:
         AbortAsked
             It is to end; no device is in the middle of something.
         """
-        stopwatch = Stopwatch()
-        trial = _Trial(
-            number=number,
-            proposal=proposal,
-            stopwatch=stopwatch,
-            pauses=Pauses(self._bench, self._bus, control=self._control),
-            counts=np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16),
-        )
+        trial = self._begin(number, proposal)
         try:
             if row is not None:
                 self._take_up(trial, row)
             score = self._score_of(trial)
         except (BatchRefused, EstimationError) as error:
-            return Measured(score=None, why=str(error), timings=stopwatch.seconds())
-        return Measured(score=score, why=None, timings=stopwatch.seconds())
+            return Measured(score=None, why=str(error), timings=trial.stopwatch.seconds())
+        return Measured(score=score, why=None, timings=trial.stopwatch.seconds())
+
+    def capture(self, number: int, proposal: Proposal, row: TrialRow | None) -> Captured:
+        """Capture a trial that the ledger was asked for, to be scored elsewhere; as `run` else."""
+        trial, why = self._begin(number, proposal), None
+        if row is not None and row.state == "captured":
+            why = row.record.get("refused")
+        else:
+            try:
+                self._capture(trial, len(self._positions))
+            except BatchRefused as refused:
+                why = str(refused)
+        return Captured(why=why, timings=trial.stopwatch.seconds())
+
+    def training_frames(self) -> tuple[Counts, float]:
+        """Capture a batch of the start design that is no trial; return counts and exposure (ms)."""
+        pauses = Pauses(self._bench, self._bus, control=self._control)
+        stopwatch = Stopwatch()
+        self._bench.apply(self._space.start, space=self._space, stopwatch=stopwatch)
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(0, TRAINING_PART)  # of no trial
+        batch = capture_batch(
+            self._bench,
+            self._positions,
+            stopwatch=stopwatch,
+            on_frame=lambda _index, _frame: None,
+            on_trip=pauses.wait,
+            checkpoint=self._control.checkpoint,
+        )
+        self._dose(len(batch.counts))
+        return batch.counts, batch.exposure_ms
+
+    def use_density(self, density: DensityChoice) -> None:
+        """Score with a density that the campaign has trained."""
+        self._density = density.name
+        self._trained = density
+        self._is_density_settled = True
+
+    @property
+    def density(self) -> DensityChoice | None:
+        """What trials are scored with; None until it is settled."""
+        if not self._is_density_settled:
+            return None
+        return self._trained or DensityChoice(name=self._density)
+
+    def _begin(self, number: int, proposal: Proposal) -> _Trial:
+        return _Trial(
+            number=number,
+            proposal=proposal,
+            stopwatch=Stopwatch(),
+            pauses=Pauses(self._bench, self._bus, control=self._control),
+            counts=np.empty((0, self._config.shots, *self._bench.camera.shape), np.uint16),
+        )
 
     def _take_up(self, trial: _Trial, row: TrialRow) -> None:
         """Go on from what the ledger holds of a trial."""
@@ -185,7 +242,11 @@ class Measurement:
         """Score with the campaign's one density, settled by the first trial that is scored."""
         with stopwatch.measure("score"):
             noise = noise_at(self._noise, exposure_ms)
-            score = score_batch(counts, noise, self._config, density=self._density)
+            density = self._density
+            if self._trained is not None:
+                seed = self._config.search.seed
+                density = density_of(self._trained, self._ledger.run_dir, seed=seed)
+            score = score_batch(counts, noise, self._config, density=density)
         if not self._is_density_settled:
             self._is_density_settled = True
             self._density = cast("DensityName", score.estimate.density)

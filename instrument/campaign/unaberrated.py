@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivers.virtual.options import PupilMicroscopeOptions
+from estimation.density import Density
 from estimation.information import DensityName
 from instrument.bench.acquisition import capture_batch
 from instrument.bench.connect import connect
@@ -14,7 +15,9 @@ from instrument.config import Config
 from instrument.grid import grid_positions
 
 
-def unaberrated_bits_per_pixel(config: Config, run_dir: Path, *, density: DensityName) -> float:
+def unaberrated_bits_per_pixel(
+    config: Config, run_dir: Path, *, density: DensityName | Density
+) -> float:
     """Score one batch of a second virtual bench: same sample, sensor, light, no aberration.
 
     Parameters

@@ -44,6 +44,8 @@ class ScoreConfig(Section):
 
     `gaussian`, `stationary` and `auto-gaussian` (the lower of the two) take a tenth of a second a
     trial; `autoregressive` and `auto` (all of them) are tighter, right on sparse scenes, and slow.
+    `workers` are processes that score while the next trial is captured; 0 scores between two
+    captures, `auto` takes some where the density is slow and none else.
     """
 
     density: Literal["auto", "auto-gaussian", "gaussian", "stationary", "autoregressive"] = (
@@ -51,6 +53,7 @@ class ScoreConfig(Section):
     )
     patch: Patch = 16
     objective: Literal["bits_per_measurement", "bits_per_pixel"] = "bits_per_measurement"
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = "auto"
 
 
 class ConfirmConfig(Section):
@@ -61,13 +64,18 @@ class ConfirmConfig(Section):
 
 
 class SearchConfig(Section):
-    """What proposes designs. `steps` (in the parameter's unit) is for the modal sweep."""
+    """What proposes designs. `steps` (in the parameter's unit) is for the modal sweep.
+
+    `told_late` is by how many trials scores come late: that many may be under way while the next is
+    captured. `auto` is 2 where the density is slow, else 0.
+    """
 
     engine: Literal["auto", "modal", "tpe", "cmaes", "sobol", "exhaustive"] = "auto"
     trials: int = Field(default=100, ge=1, le=100_000)
     seed: int = Field(default=0, ge=0, lt=2**31)
     steps: dict[str, float] = Field(default_factory=dict)
     confirm: ConfirmConfig = ConfirmConfig()
+    told_late: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = "auto"
 
 
 LEAST_REPEATS = 4  # `estimation.self_check`'s, which would take a second to import

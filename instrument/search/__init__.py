@@ -2,7 +2,7 @@
 
 from instrument.search.confirm import Confirmation, Decision, Difference, by_known_errors
 from instrument.search.engines import ENGINES, EngineError, choose_engine, make_engine
-from instrument.search.protocol import Observation, Optimizer
+from instrument.search.protocol import Observation, Optimizer, Wait
 
 __all__ = [
     "ENGINES",
@@ -12,6 +12,7 @@ __all__ = [
     "EngineError",
     "Observation",
     "Optimizer",
+    "Wait",
     "by_known_errors",
     "choose_engine",
     "make_engine",

@@ -12,7 +12,7 @@ worse design whenever the evidence is thin. Whether the gain is beyond doubt is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,11 +116,10 @@ class Confirmation:
         """Number of captures the whole confirmation needs."""
         return len(self._order)
 
-    def ask(self, trial: int) -> Design | None:  # noqa: ARG002  # the order is the plan's own
-        """Return the design to capture next, or None when every repeat has been told."""
-        if self._told == len(self._order):
-            return None
-        return self._contenders[self._order[self._told]]
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | None:  # noqa: ARG002  # the order is the plan's own
+        """Return the design to capture next, or None when every repeat is told or pending."""
+        asked = self._told + len(pending)
+        return None if asked >= len(self._order) else self._contenders[self._order[asked]]
 
     def tell(self, observation: Observation) -> None:
         """Take a repeat in its turn; other designs are left alone, a failure counts as a repeat."""

@@ -4,11 +4,17 @@ An engine holds no file and pickles nothing: it is rebuilt by replaying the ledg
 law of this room: what `ask` proposes depends on the space, the seed, the trial number and the
 observations told so far, in their order, and on nothing else. Asking changes nothing, so that a
 replay needs only the `tell`s, and a proposal that was lost with the process is simply asked again.
+
+Scores may come late: `pending` are designs asked for and not told yet, oldest first. What is
+proposed then depends on them too, and a replay must ask again where it was asked before. An engine
+that cannot go on without their scores answers `Wait.WAIT`, and is asked again when one is told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from instrument.design import Design
@@ -39,13 +45,19 @@ class Observation:
     cost_s: float
 
 
+class Wait(Enum):
+    """Answer of an engine that must be told the score of a pending design first."""
+
+    WAIT = "wait"
+
+
 class Optimizer(Protocol):
     """Ask/tell engine over a design space."""
 
-    def ask(self, trial: int) -> Design | None:
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | Wait | None:
         """Propose the design of trial number `trial`, or None when the engine has nothing left.
 
-        The first proposal is the space's start.
+        The first proposal is the space's start. With nothing pending the answer is never `Wait`.
         """
         ...
 

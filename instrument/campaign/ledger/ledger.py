@@ -193,6 +193,15 @@ class Ledger:
             of_trial.setdefault(part.trial, []).append(part)
         return [trial_of(row, of_trial.get(row["number"], [])) for row in rows]
 
+    def trial(self, number: int) -> TrialRow:
+        """One trial; raises `LedgerError` if there is none of that number."""
+        with self._one_at_a_time:
+            rows = self._rows("trial", "number", number)
+            parts = self._rows("batch", "trial", number)
+        if not rows:
+            raise LedgerError(f"{self.run_dir}: there is no trial {number}")
+        return trial_of(rows[0], [part_of(part) for part in parts])
+
     def journal(self) -> list[JournalRow]:
         """Everything that was logged, in its order."""
         return [journal_of(row) for row in self._rows("journal")]
@@ -388,9 +397,11 @@ class Ledger:
         )
         schema.seal(self._connection, "meta", key)
 
-    def _rows(self, table: str) -> list[dict[str, Any]]:
+    def _rows(self, table: str, where: str | None = None, number: int = 0) -> list[dict[str, Any]]:
+        """Rows of a table in order: all, or those with a number in the column `where`."""
         columns, keys = schema.COLUMNS[table], schema.KEYS[table]
-        selected = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(keys)}"  # noqa: S608
+        only = "" if where is None else f"WHERE {where}={int(number)} "
+        selected = f"SELECT {', '.join(columns)} FROM {table} {only}ORDER BY {', '.join(keys)}"  # noqa: S608
         return [dict(zip(columns, row, strict=True)) for row in self._select(selected)]
 
     def _select(self, statement: str, *values: str | int | None) -> list[tuple[Any, ...]]:

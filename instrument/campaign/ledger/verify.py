@@ -165,6 +165,11 @@ def _kept(meta: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     noise = meta.get(NOISE_META)
     if noise is not None:
         yield "the calibration of this run", noise["copy"], noise["sha256"]
+    trained = meta.get("trained_density")
+    if trained is not None:
+        yield "frames for the density", trained["frames_file"], trained["frames_sha256"]
+        if trained["file"] is not None:
+            yield "the trained density", trained["file"], trained["sha256"]
 
 
 def _debris(run_dir: Path, acknowledged: set[str]) -> Iterator[str]:

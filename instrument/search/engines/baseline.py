@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import qmc
 
@@ -33,11 +35,12 @@ class SpaceFilling:
         self._is_sobol = is_sobol
         self._observed = Observed()
 
-    def ask(self, trial: int) -> Design | None:
-        """Propose the start, then the point of this trial number."""
-        if self._observed.count >= self._budget:
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | None:
+        """Propose the start, then the point of this trial number, whatever is pending."""
+        asked = self._observed.count + len(pending)
+        if asked >= self._budget:
             return None
-        if self._observed.count == 0:
+        if asked == 0:
             return self._space.start
         return self._space.from_unit(self._unit(trial))
 

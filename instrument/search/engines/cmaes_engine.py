@@ -7,6 +7,8 @@ every trial and is dropping the two arguments that a bench needs most, start and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from cmaes import CMA, SepCMA
 from jaxtyping import Float
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from instrument.design import Design, DesignSpace
 from instrument.search.engines._observed import Observed
 from instrument.search.engines._seed import trial_seed
-from instrument.search.protocol import Observation
+from instrument.search.protocol import Observation, Wait
 
 SPREAD = 0.15
 """First standard deviation as a fraction of each range."""
@@ -49,11 +51,20 @@ class CovarianceAdaptation:
             seed=trial_seed(seed, 0),
         )
 
-    def ask(self, trial: int) -> Design | None:
-        """Propose the start, then a draw of the present generation, seeded by the trial."""
-        if self._observed.count >= self._budget:
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | Wait | None:
+        """Propose the start, then a draw of the present generation, seeded by the trial.
+
+        A generation that is complete but for pending scores is waited for.
+        """
+        asked = self._observed.count + len(pending)
+        if asked >= self._budget:
             return None
-        return self._space.start if self._observed.count == 0 else self._draw(trial)
+        if asked == 0:
+            return self._space.start
+        drawn = len(pending) - (self._observed.count == 0)  # the start is of no generation
+        if len(self._generation) + drawn >= self._strategy.population_size:
+            return Wait.WAIT
+        return self._draw(trial)
 
     def tell(self, observation: Observation) -> None:
         """Collect this generation's own draws; a failed one counts as its worst."""

@@ -7,6 +7,7 @@ drifting bench from favouring what happens to be listed first.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,11 +39,12 @@ class Exhaustive:
         self._told: set[str] = set()
         self._observed = Observed()
 
-    def ask(self, trial: int) -> Design | None:  # noqa: ARG002  # what was told decides
-        """Propose the next combination, or None when each has been told."""
-        if self._observed.count >= self._budget:
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | None:  # noqa: ARG002  # what was told decides
+        """Propose the next combination, or None when each has been told or is pending."""
+        if self._observed.count + len(pending) >= self._budget:
             return None
-        return next((d for d in self._order if d.to_json() not in self._told), None)
+        known = self._told.union(design.to_json() for design in pending)
+        return next((d for d in self._order if d.to_json() not in known), None)
 
     def tell(self, observation: Observation) -> None:
         """Cross a combination off; a failed one is not asked for again."""

@@ -14,17 +14,19 @@ model of the virtual bench, 4 % noise, the worst of twelve seeds fell from 1.03 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from instrument.design import Design, DesignError, DesignSpace
 from instrument.search.engines._parabola import find_top
-from instrument.search.protocol import Observation
+from instrument.search.protocol import Observation, Wait
 from instrument.search.recommend import recommend
 
 Vector = Float[np.ndarray, " components"]
-Plan = Generator[Vector, Observation, None]
+POINTS = 2
+"""New points of a line."""
 
 STEP_FRACTION = 0.15
 """First step as a fraction of the range: 0.6 rad of -2 to 2 rad, a third down a unit peak."""
@@ -36,8 +38,46 @@ SAME = 1e-4
 """Designs nearer than this fraction of every range are one design."""
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A point of the plan, and what was seen there once it is told."""
+
+    design: Design
+    seen: Observation | None = None
+
+    @property
+    def told(self) -> Observation:
+        """What was seen; only for points that are told."""
+        if self.seen is None:
+            raise RuntimeError("a point of the sweep is used before its score is told")
+        return self.seen
+
+
+@dataclass(slots=True)
+class _Line:
+    """Two points of one mode around the centre of the moment it was begun."""
+
+    component: int
+    step: float
+    base: Vector
+    expected: _Asked
+    """What the score at `base` is expected to be."""
+    points: list[tuple[float, _Asked]] = field(default_factory=list)
+
+    @property
+    def is_told(self) -> bool:
+        return len(self.points) == POINTS and all(each.seen for _, each in self.points)
+
+
+Plan = Generator[_Asked | None, None, None]
+"""Points to propose, in order; None where it waits to be told of one."""
+
+
 class ModalSweep:
-    """Coordinate search with parabolas; sequential, deterministic, no random numbers.
+    """Coordinate search with parabolas; deterministic, no random numbers.
+
+    Told late, it goes on with the next mode around the centre known so far: near the optimum modes
+    hardly depend on each other. Told at once, it is sequential.
 
     Parameters
     ----------
@@ -64,21 +104,38 @@ class ModalSweep:
         self._sweeps = sweeps
         self._steps = first_steps(space, steps or {})
         self._centre = space.to_vector(space.start)
+        self._expected = _Asked(space.start)
         self._seen: list[Observation] = []
         self._told = 0
+        self._lines: list[_Line] = []  # begun and not told whole, oldest first
+        self._asked: list[_Asked] = []  # and not told, oldest first
         self._plan = self._search()
-        self._pending = self._next(None)
+        self._go_on()
 
-    def ask(self, trial: int) -> Design | None:  # noqa: ARG002  # the plan knows its own order
-        """Propose the next point of the plan; the same one until it is told."""
-        return self._pending
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | Wait | None:  # noqa: ARG002  # the plan knows its own order
+        """Propose the next point of the plan; the same one until it is told or pending."""
+        place = 0
+        for design in pending:
+            if not self._is_at(place):
+                break
+            place += self._is_same(design, self._asked[place].design)
+        if self._told + place >= self._budget:
+            return None
+        if self._is_at(place):
+            return self._asked[place].design
+        return Wait.WAIT if self._asked else None
 
     def tell(self, observation: Observation) -> None:
         """Advance the plan by the design it waits for; any other only informs the regression."""
         self._seen.append(observation)
-        if self._pending is not None and self._is_pending(observation.design):
-            self._told += 1
-            self._pending = self._next(observation)
+        if not self._asked or not self._is_same(observation.design, self._asked[0].design):
+            return
+        self._told += 1
+        self._asked.pop(0).seen = observation
+        while self._lines and self._lines[0].is_told:
+            self._move_to_top(self._lines.pop(0))
+        if not self._asked:
+            self._go_on()
 
     def best(self) -> Design | None:
         """Return the present centre: the top of the last parabolas, not the luckiest score."""
@@ -86,82 +143,126 @@ class ModalSweep:
             return None
         return self._space.from_vector(self._centre)
 
-    def _is_pending(self, design: Design) -> bool:
-        """Whether a design is the one asked for; a replayed regression may differ by rounding."""
-        asked = self._space.to_vector(self._pending) if self._pending else self._centre
+    def _is_same(self, one: Design, other: Design) -> bool:
+        """Whether two designs are one; a replayed regression may differ by rounding."""
         width = self._space.upper - self._space.lower
-        return bool(np.all(np.abs(self._space.to_vector(design) - asked) <= SAME * width))
+        apart = np.abs(self._space.to_vector(one) - self._space.to_vector(other))
+        return bool(np.all(apart <= SAME * width))
 
-    def _next(self, observation: Observation | None) -> Design | None:
-        """Send an observation to the plan and return its next design."""
-        try:
-            vector = next(self._plan) if observation is None else self._plan.send(observation)
-        except StopIteration:
-            return None
-        return self._space.from_vector(vector) if self._told < self._budget else None
+    def _is_at(self, place: int) -> bool:
+        """Whether there is a point at that place among those not told; goes on with the plan."""
+        while place >= len(self._asked):
+            if not self._go_on():
+                return False
+        return True
+
+    def _go_on(self) -> bool:
+        """Take the next point from the plan; False if it waits for a score, or is at its end."""
+        point = next(self._plan, None)
+        if point is not None:
+            self._asked.append(point)
+        return point is not None
 
     def _search(self) -> Plan:
         """Sweep all modes, with finer steps each time."""
-        centre = yield self._centre
+        yield self._expected
         for sweep in range(self._sweeps):
             if sweep:
-                centre = yield from self._recentre(centre)
+                yield from self._recentre()
             for component in range(self._space.dimension):
-                step = self._steps[component] * SHRINK**sweep
-                centre = yield from self._line(component, step, centre)
+                yield from self._line(component, self._steps[component] * SHRINK**sweep)
 
-    def _recentre(self, carried: Observation) -> Generator[Vector, Observation, Observation]:
+    def _recentre(self) -> Plan:
         """Measure the centre and what all trials point to; go on from the better one."""
-        here = yield self._centre
-        if here.score is None:  # a frame lost here must not cost a sweep
-            here = carried
-        recommended = recommend(self._space, self._seen, seed=0)
-        if recommended is None:
-            return here
-        there = yield self._space.to_vector(recommended.design)
-        if there.score is None or (here.score is not None and here.score >= there.score):
-            return here
-        self._centre = self._space.to_vector(there.design)
-        return there
+        there, is_late = None, bool(self._lines)
+        if is_late:  # the regression can do without the last line
+            there = yield from self._recommended()
+        while self._lines:
+            yield None
+        here = self._point(self._centre)
+        yield here
+        while here.seen is None:
+            yield None
+        if not is_late:
+            there = yield from self._recommended()
+        while there is not None and there.seen is None:
+            yield None
+        best = here.told
+        if best.score is not None:  # a frame lost here must not cost a sweep
+            self._expected = here
+        else:
+            best = self._expected.told
+        if there is None or there.told.score is None:
+            return
+        if best.score is None or best.score < there.told.score:
+            self._expected, self._centre = there, self._space.to_vector(there.told.design)
 
-    def _line(
-        self, component: int, step: float, centre: Observation
-    ) -> Generator[Vector, Observation, Observation]:
-        """Measure two points of a mode, move the centre to the top; return its expected score."""
-        scored = [(0.0, centre)]
-        for offset in self._offsets(component, step):
-            observation = yield self._moved(component, offset)
-            scored += [(offset, observation)]
+    def _recommended(self) -> Generator[_Asked | None, None, _Asked | None]:
+        """Propose what all trials point to, if they do."""
+        found = recommend(self._space, self._seen, seed=0)
+        point = None if found is None else _Asked(found.design)
+        if point is not None:
+            yield point
+        return point
+
+    def _point(self, vector: Vector) -> _Asked:
+        return _Asked(self._space.from_vector(vector))
+
+    def _line(self, component: int, step: float) -> Plan:
+        """Propose two points of a mode; the centre moves to its top when both are told."""
+        while any(line.component == component for line in self._lines):
+            yield None
+        line = _Line(component, step, self._centre.copy(), self._expected)
+        self._lines.append(line)
+        for offset in self._offsets(line):
+            point = self._point(self._moved(line.base, component, offset))
+            line.points.append((offset, point))
+            yield point
+
+    def _move_to_top(self, line: _Line) -> None:
+        """Move the centre to the top of a line, and expect the score of the top there."""
+        centre = line.expected.told
+        scored = [(0.0, centre), *((offset, each.told) for offset, each in line.points)]
         scored = [(offset, seen) for offset, seen in scored if seen.score is not None]
         if not scored:
-            return centre
+            return
         top = find_top(
             np.array([offset for offset, _ in scored]),
             np.array([seen.score for _, seen in scored]),
             np.array([seen.standard_error for _, seen in scored]),
-            trust=TRUST * step,
+            trust=TRUST * line.step,
         )
-        self._centre = self._moved(component, top.offset)
-        return Observation(
-            trial=scored[0][1].trial,
-            design=self._space.from_vector(self._centre),
-            score=top.score,
-            standard_error=scored[0][1].standard_error,
-            cost_s=0.0,
+        moved = self._moved(line.base, line.component, top.offset)
+        self._centre = self._centre.copy()
+        self._centre[line.component] = moved[line.component]
+        expected, score = self._expected.told.score, top.score
+        if self._expected is not line.expected and None not in (expected, centre.score):
+            # other lines moved the centre meanwhile: what each gained adds up
+            score = float(expected or 0.0) + (top.score - float(centre.score or 0.0))
+        design = self._space.from_vector(self._centre)
+        self._expected = _Asked(
+            design,
+            Observation(
+                trial=scored[0][1].trial,
+                design=design,
+                score=score,
+                standard_error=scored[0][1].standard_error,
+                cost_s=0.0,
+            ),
         )
 
-    def _offsets(self, component: int, step: float) -> Sequence[float]:
+    def _offsets(self, line: _Line) -> Sequence[float]:
         """One point on each side, or both on the side that has room."""
-        value = self._centre[component]
-        if value + step > self._space.upper[component]:
+        value, step = line.base[line.component], line.step
+        if value + step > self._space.upper[line.component]:
             return (-step, -2 * step)
-        if value - step < self._space.lower[component]:
+        if value - step < self._space.lower[line.component]:
             return (step, 2 * step)
         return (step, -step)
 
-    def _moved(self, component: int, offset: float) -> Vector:
-        """Return the centre with one mode moved, within bounds."""
-        vector = self._centre.copy()
+    def _moved(self, base: Vector, component: int, offset: float) -> Vector:
+        """Return a centre with one mode moved, within bounds."""
+        vector = base.copy()
         vector[component] += offset
         return np.clip(vector, self._space.lower, self._space.upper)
 

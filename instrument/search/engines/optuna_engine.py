@@ -6,7 +6,7 @@ number, over exactly the scores told so far. Asking is therefore repeatable and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import optuna
@@ -50,18 +50,22 @@ class TreeParzen:
         with _quiet():
             self._study = optuna.create_study(direction="maximize")
 
-    def ask(self, trial: int) -> Design | None:
-        """Propose the design of a trial: the start, ten random ones, then the estimator's."""
-        if self._observed.count >= self._budget:
+    def ask(self, trial: int, pending: Sequence[Design] = ()) -> Design | None:
+        """Propose the design of a trial: the start, ten random ones, then the estimator's.
+
+        Pending designs are no obstacle: every trial has a seed of its own.
+        """
+        asked = self._observed.count + len(pending)
+        if asked >= self._budget:
             return None
-        if self._observed.count == 0:
+        if asked == 0:
             return self._space.start
         self._study.sampler = optuna.samplers.TPESampler(
             multivariate=True, seed=trial_seed(self._seed, trial)
         )
-        asked = self._study.ask(self._box)
-        self._study.tell(asked, state=TrialState.FAIL)  # its score comes back through `tell`
-        return self._space.from_vector([asked.params[label] for label in self._space.labels])
+        drawn = self._study.ask(self._box)
+        self._study.tell(drawn, state=TrialState.FAIL)  # its score comes back through `tell`
+        return self._space.from_vector([drawn.params[label] for label in self._space.labels])
 
     def tell(self, observation: Observation) -> None:
         """Hand a score to the study; a failed trial tells the estimator nothing."""
