@@ -235,10 +235,12 @@ def _record_end(
     is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
     status = State.ABORTED if is_asked else State.FAILED
     try:
-        ledger.set_meta("status", str(status))
-        ledger.set_meta("why", str(error))
-        ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
-        control.enter(status, str(error))
+        try:
+            ledger.set_meta("status", str(status))
+            ledger.set_meta("why", str(error))
+            ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
+        finally:
+            control.enter(status, str(error))
     except LedgerError:
         _log.exception("the end of the run is not in its record")
 
