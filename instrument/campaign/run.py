@@ -24,6 +24,7 @@ from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
 from instrument.bench.connect import connect
+from instrument.bench.holding import PauseAsked
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe, signals_raise
 from instrument.bench.timing import Stopwatch
@@ -35,6 +36,7 @@ from instrument.campaign.leaving import LeftAt, leave_bench
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.pausing import Pauses
+from instrument.campaign.recovery import Recovery
 from instrument.campaign.scoring import NOISE_FILE, check_calibratable
 from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
@@ -163,6 +165,7 @@ def execute(
     """
     watch = Stopwatch()
     control.on_change = _teller(bus, ledger)
+    session = _Session(config, ledger, bus, control)
     control.enter(State.CONNECTING)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
@@ -172,20 +175,10 @@ def execute(
         threadpool_limits(limits=1, user_api="blas"),
     ):
         try:
-            bench = connect(config)
-        except BaseException as error:  # all is safe and closed again
-            _record_end(ledger, control, error)
-            raise
-        try:
-            _record_bench(ledger, bench)
-            ending = _calibrate_and_search(bench, ledger, bus, control)
+            ending, unsafe = session.run()
         except BaseException as error:
-            try:
-                bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
-            finally:
-                _record_end(ledger, control, error, unsafe=bench.close())
+            _record_end(ledger, control, error, unsafe=session.unsafe)
             raise
-        unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
@@ -245,48 +238,112 @@ def _record_end(
         _log.exception("the end of the run is not in its record")
 
 
-@dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending:
     left_at: LeftAt
-    status: str = "failed"
-    why: str | None = None
-    outcome: Outcome | None = None
+    status: str
+    why: str | None
+    outcome: Outcome | None
     truth: dict[str, float] | None = None
 
 
-def _calibrate_and_search(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
-    try:
-        _calibrate_if_asked(bench, ledger, bus, control)
-    except AbortAsked as asked:
-        left_at = LeftAt(what="safe", why="aborted while the camera was calibrated")
-        return _Ending(left_at, status="aborted", why=str(asked))
-    return _run_campaign(bench, ledger, bus, control)
+_ENDS = (AbortAsked, DeviceError, InterlockTripped, Interrupted, LedgerError)
+"""What ends a campaign; anything else is a mistake of the program."""
 
 
-def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, control: Control) -> _Ending:
-    ending = _Ending(LeftAt(what="safe", why="the campaign did not end"))
-    campaign = Campaign(bench, ledger, bus, control=control)
-    try:
-        try:
-            ending.outcome = campaign.run()
-            ending.status = "finished"
-        except AbortAsked as asked:
-            ending.status, ending.why = "aborted", str(asked)
-            ending.outcome = campaign.outcome()
-        ending.left_at = leave_bench(
-            bench, campaign.space, ending.outcome, has_finished=campaign.is_complete
+class _Session:
+    """One process's part of a run: its benches, one after another, and the campaign on them."""
+
+    def __init__(self, config: Config, ledger: Ledger, bus: EventBus, control: Control):
+        self._config = config
+        self._ledger = ledger
+        self._bus = bus
+        self._control = control
+        self._bench: Bench | None = None
+        self._campaign: Campaign | None = None
+        self._recovery = Recovery(
+            config.safety.recover,
+            connect=self._connect,
+            wait=self._wait,
+            progress=lambda: self._campaign.scored if self._campaign else 0,
+            journal=self._tell,
         )
-        ending.truth = _truth(bench, ledger)
-    except Interrupted as signal:
-        ending.status, ending.why = "aborted", str(signal)
-        ending.left_at = LeftAt(what="safe", why=f"{signal}, in the middle of something")
-    except (DeviceError, InterlockTripped, LedgerError) as error:
-        ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
-        ending.left_at = LeftAt(what="safe", why=str(error))
-        bus.emit(Notice(text=str(error)))
-    if ending.outcome is None:
-        ending.outcome = campaign.outcome()
-    return ending
+
+    @property
+    def unsafe(self) -> tuple[Unsafe, ...]:
+        """What could not be made safe, of a bench that is closed."""
+        return () if self._bench is None else self._bench.close()
+
+    def run(self) -> tuple[_Ending, tuple[Unsafe, ...]]:
+        """Return how it ended, and what could not be made safe; the bench is closed.
+
+        Raises
+        ------
+        DeviceError, EstimationError, InterlockTripped, Interrupted, UnsafeBench
+            Before there was a campaign.
+        """
+        self._bench = bench = connect(self._config)  # all is safe and closed again if it raises
+        try:
+            ending = self._recovery.keep(bench, self._work)[1]
+        except _ENDS as error:
+            if self._campaign is None and not isinstance(error, AbortAsked):
+                self._bench.close_or_say_so()
+                raise
+            self._bench.close()  # before anything that may fail, the ledger's disk included
+            ending = self._ending_of(error)
+        except BaseException:
+            self._bench.close_or_say_so()
+            raise
+        return ending, self.unsafe
+
+    def _work(self, bench: Bench) -> _Ending:
+        self._bench = bench
+        _record_bench(self._ledger, bench)
+        _calibrate_if_asked(bench, self._ledger, self._bus, self._control)
+        if self._campaign is None:
+            self._campaign = Campaign(bench, self._ledger, self._bus, control=self._control)
+        else:
+            self._campaign.use(bench)
+        status, why = "finished", None
+        try:
+            outcome = self._campaign.run()
+        except AbortAsked as asked:  # no device is in the middle of something
+            status, why, outcome = "aborted", str(asked), self._campaign.outcome()
+        left_at = leave_bench(
+            bench, self._campaign.space, outcome, is_complete=self._campaign.is_complete
+        )
+        truth = _truth(bench, self._ledger)
+        return _Ending(left_at=left_at, status=status, why=why, outcome=outcome, truth=truth)
+
+    def _ending_of(self, error: Exception) -> _Ending:
+        """Return the ending by an error: nothing was moved after it."""
+        outcome = None if self._campaign is None else self._campaign.outcome()
+        status, why = "failed", str(error)
+        match error:
+            case Interrupted():
+                status, why = "aborted", f"{error}, in the middle of something"
+            case AbortAsked():
+                status, why = "aborted", f"{error}, while no design was on the bench"
+            case _:
+                self._bus.emit(Notice(text=str(error)))
+        left_at = LeftAt(what="safe", why=why)
+        return _Ending(left_at=left_at, status=status, why=str(error), outcome=outcome)
+
+    def _connect(self) -> Bench:
+        return connect(self._config)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for another attempt to connect, as long as nobody pauses or ends the campaign."""
+        self._control.enter(State.CONNECTING, "after a fault")
+        while True:
+            try:
+                return self._control.wait(seconds)
+            except PauseAsked:
+                self._control.wait_while_paused(longest_s=self._config.safety.longest_pause_s)
+
+    def _tell(self, kind: str, text: str) -> None:
+        self._bus.emit(Notice(text=f"{kind}: {text}"))
+        self._ledger.log(kind, text)
 
 
 def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:

@@ -64,6 +64,7 @@ from instrument.config._patterns import (
     SuperpixelParameter,
     ZernikeParameter,
 )
+from instrument.config._recover import RecoverConfig
 from instrument.config._roles import (
     CameraRole,
     EmitterRole,
@@ -118,6 +119,7 @@ __all__ = [
     "PropertyRole",
     "Pupil",
     "RawParameter",
+    "RecoverConfig",
     "Region",
     "Role",
     "RotationRole",

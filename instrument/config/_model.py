@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from instrument.config._bench import BenchConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
+from instrument.config._recover import RecoverConfig
 from instrument.config._section import Finite, Positive, Section
 
 
@@ -78,8 +79,8 @@ class SafetyConfig(Section):
     than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
-    switches it off if this one dies. A pause that nobody ends in
-    `longest_pause_s` ends the run.
+    switches it off if this one dies. A pause that nobody ends in `longest_pause_s` ends the run.
+    `recover` says how often a run goes on after a fault.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
@@ -92,6 +93,7 @@ class SafetyConfig(Section):
     watchdog_s: Positive = 5.0
     guardian: bool = True
     longest_pause_s: Positive = 8 * 3600.0
+    recover: RecoverConfig = RecoverConfig()
 
     @field_validator("self_check_repeats")
     @classmethod

@@ -10,11 +10,11 @@ from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, StateChanged
 from instrument.campaign.ledger import Ledger
-from instrument.campaign.outcome import Outcome
 from instrument.campaign.run import execute
 from instrument.campaign.states import IllegalTransition, State
 from tests.instrument.fakes import broken, make_bench, make_config
 
+NEVER = {"attempts": 0}
 QUIET = {"self_check_repeats": 0, "guardian": False}
 
 
@@ -28,8 +28,9 @@ def ledger(tmp_path):
 def start(tmp_path, monkeypatch, ledger):
     """Execute a run on a bench without physics; return its result, bench and events."""
 
-    def start(*, on_stop="best", control=None, prepare=lambda bench: None):
-        config = make_config(tmp_path, safety={**QUIET, "on_stop": on_stop})
+    def start(*, on_stop="best", control=None, prepare=lambda bench: None, recover=NEVER):
+        safety = {**QUIET, "on_stop": on_stop, "recover": recover}
+        config = make_config(tmp_path, safety=safety)
         bench, bus, seen = make_bench(config), EventBus(), []
         prepare(bench)
         monkeypatch.setattr(running, "connect", lambda _config: bench)
@@ -143,21 +144,38 @@ def test_what_could_not_be_made_safe_is_in_the_record(start, ledger):
 
 
 def test_a_best_design_that_could_not_be_set_at_the_end_is_a_failure(start, ledger, monkeypatch):
-    benches = []
+    benches, search = [], Campaign.run
 
     def searched(campaign):
-        campaign._control.enter(State.RUNNING)
+        outcome = search(campaign)
         benches[0].devices["focus"].fails_on["start"] = broken()
-        return Outcome(
-            trials=1, best_trial=0, best_design=campaign.space.start, best_bits_per_pixel=1.0,
-            standard_error=0.1, initial_bits_per_pixel=1.0, decision=None,
-        )  # fmt: skip
+        return outcome
 
     monkeypatch.setattr(Campaign, "run", searched)
     result, _, _ = start(prepare=benches.append)
     assert (result.status, result.why) == ("failed", "cable pulled")
-    assert result.outcome.best_trial == 0
+    assert result.outcome.best_trial is not None
     assert ledger.meta()["left_at"]["what"] == "safe"
+
+
+def test_an_abort_while_it_waits_to_connect_again_ends_safe_and_says_so(start, ledger, monkeypatch):
+    control = Control()
+
+    def break_the_focus(bench):
+        bench.devices["focus"].fails_on["wait"] = broken()
+        monkeypatch.setattr(control, "wait", lambda _seconds: abort())
+
+    def abort():
+        control.abort("viewer")
+        control.checkpoint()
+
+    result, bench, seen = start(control=control, prepare=break_the_focus, recover={"attempts": 1})
+    assert (result.status, result.why) == ("aborted", "viewer")
+    left = ledger.meta()["left_at"]
+    assert (left["what"], left["why"]) == ("safe", "viewer, while no design was on the bench")
+    states = [event.now for event in seen if isinstance(event, StateChanged)]
+    assert states == [State.CONNECTING, State.RUNNING, State.CONNECTING, State.ABORTED]
+    assert bench.log.names()[-1][1] == "make_safe"
 
 
 def test_a_control_serves_one_run(start):

@@ -40,7 +40,7 @@ SECOND_TRIAL = (OBJECTS + 2) + 2 + 4  # exposures: two dark ones a trial, then o
 SHORT = [
     "search.trials=4", "search.confirm.repeats=1", f"objects.stage_grid.count={OBJECTS}",
     "score.patch=8", "score.density=gaussian", "safety.self_check_repeats=0",
-    "safety.watchdog_s=30", "safety.guardian=false",
+    "safety.watchdog_s=30", "safety.guardian=false", "safety.recover.attempts=0",
 ]  # fmt: skip
 KNOWN_NOISE = {
     "virtual": "noise={gain: 2.17, offset: 100, read_noise: 1.7}",
