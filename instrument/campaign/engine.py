@@ -78,6 +78,7 @@ class Campaign:
             if row.state == "scored"
         }
         self._has_contenders = self._plan.contenders is not None
+        self._has_begun = False
         self._number = 0
         self._faults: Counter[int] = Counter()
         self._last_fault = ""
@@ -127,7 +128,8 @@ class Campaign:
             It is to end, after an exposure or a trial; no device is in the middle of something.
         """
         self._control.enter(State.RUNNING)
-        if self._number == 0:
+        if not self._has_begun:
+            self._has_begun = True
             self._bus.emit(
                 CampaignStarted(
                     run_dir=str(self._ledger.run_dir),

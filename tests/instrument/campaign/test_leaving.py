@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from drivers import DeviceError
-from instrument.campaign import run as running
+from instrument.campaign import session
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, StateChanged
@@ -33,7 +33,7 @@ def start(tmp_path, monkeypatch, ledger):
         config = make_config(tmp_path, safety=safety)
         bench, bus, seen = make_bench(config), EventBus(), []
         prepare(bench)
-        monkeypatch.setattr(running, "connect", lambda _config: bench)
+        monkeypatch.setattr(session, "connect", lambda _config: bench)
         bus.subscribe(seen.append, name="test")
         try:
             result = execute(config, ledger, bus, control=control or Control())
@@ -172,7 +172,10 @@ def test_an_abort_while_it_waits_to_connect_again_ends_safe_and_says_so(start, l
     result, bench, seen = start(control=control, prepare=break_the_focus, recover={"attempts": 1})
     assert (result.status, result.why) == ("aborted", "viewer")
     left = ledger.meta()["left_at"]
-    assert (left["what"], left["why"]) == ("safe", "viewer, while no design was on the bench")
+    assert (left["what"], left["why"]) == (
+        "safe",
+        "aborted while the bench was being connected again",
+    )
     states = [event.now for event in seen if isinstance(event, StateChanged)]
     assert states == [State.CONNECTING, State.RUNNING, State.CONNECTING, State.ABORTED]
     assert bench.log.names()[-1][1] == "make_safe"
@@ -192,7 +195,7 @@ def test_a_bench_that_cannot_be_connected_is_recorded_as_failed(ledger, monkeypa
     def refuse(_config):
         raise DeviceError("nothing listens")
 
-    monkeypatch.setattr(running, "connect", refuse)
+    monkeypatch.setattr(session, "connect", refuse)
     with pytest.raises(DeviceError, match="nothing listens"):
         execute(config, ledger, EventBus(), control=control)
     assert control.state == State.FAILED

@@ -241,11 +241,11 @@ def test_an_abort_ends_a_suspension(config, bus):
 
 
 def test_observers_are_told_of_every_change_by_execute(tmp_path, monkeypatch):
-    from instrument.campaign import run as running
+    from instrument.campaign import run, session
 
     config = make_config(tmp_path, safety={"self_check_repeats": 0, "guardian": False})
     bench, control, seen = make_bench(config), Control(), []
-    monkeypatch.setattr(running, "connect", lambda _config: bench)
+    monkeypatch.setattr(session, "connect", lambda _config: bench)
     bus, is_paused = EventBus(), threading.Event()
     bus.subscribe(lambda e: seen.append(e) if isinstance(e, StateChanged) else None, name="test")
     bus.state_changed.connect(lambda e: is_paused.set() if e.now == State.PAUSED else None)
@@ -258,7 +258,7 @@ def test_observers_are_told_of_every_change_by_execute(tmp_path, monkeypatch):
     thread = threading.Thread(target=resume, name="notebook")
     thread.start()
     with Ledger.create(tmp_path / "run", {}) as ledger:
-        result = running.execute(config, ledger, bus, control=control)
+        result = run.execute(config, ledger, bus, control=control)
         journal = [row for row in ledger.journal() if row.kind == "state"]
     thread.join()
     bus.close()

@@ -5,7 +5,7 @@ import pytest
 from drivers import DeviceTimeout, LimitViolation
 from instrument.bench.connect import ConnectError
 from instrument.bench.safety import Interrupted, UnsafeBench
-from instrument.campaign import run as run_module
+from instrument.campaign import session
 from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus
 from instrument.campaign.ledger import Ledger
@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch):
         safety = {"recover": {"wait_s": 1e-3, **recover}, "self_check_repeats": 0}
         config = make_config(tmp_path, safety=safety)
         benches = Benches(config, spoil)
-        monkeypatch.setattr(run_module, "connect", benches)
+        monkeypatch.setattr(session, "connect", benches)
         with Ledger.create(tmp_path / name, {}) as ledger:
             result = execute(config, ledger, EventBus(), control=Control())
             return result, ledger.trials(), benches.made

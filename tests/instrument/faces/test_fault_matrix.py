@@ -29,7 +29,7 @@ from instrument.bench import bench as bench_module
 from instrument.bench import motion
 from instrument.bench.connect import ConnectError, connect
 from instrument.bench.watchdog import WatchdogTripped
-from instrument.campaign import run as run_module
+from instrument.campaign import session as run_module
 from instrument.campaign.engine import Campaign
 from instrument.campaign.ledger import Ledger
 from instrument.faces.cli import app
