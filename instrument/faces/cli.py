@@ -321,7 +321,12 @@ def _observers(bus: EventBus, control: Control, *, quiet: bool, view: bool) -> I
     viewer = _open_viewer(control) if view else None
     if viewer is not None:
         bus.subscribe(viewer, name="viewer")
-    keyboard = Keyboard(control, _say, lines=terminal_lines(), can_resume=viewer is not None)
+    keyboard = Keyboard(
+        control,
+        _say,
+        lines=terminal_lines(),
+        can_resume=lambda: viewer is not None and viewer.is_open,
+    )
     bus.subscribe(keyboard, name="keyboard")
     try:
         yield keyboard
