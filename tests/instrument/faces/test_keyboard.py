@@ -168,7 +168,7 @@ def test_a_run_at_a_terminal_is_paused_resumed_and_ended(tmp_path):
 
 
 def keep_what_was_printed(terminal):
-    """Let Ctrl-C not throw away what the program writes at that moment, or the test waits for it."""
+    """Let Ctrl-C not throw away what the program writes at that moment: the test waits for it."""
     import termios
 
     attributes = termios.tcgetattr(terminal)
