@@ -39,7 +39,7 @@ class Buttons(QWidget):
         """Enable what the run can take now."""
         is_over = state.status is not None
         is_paused = state.state == State.PAUSED
-        enabled = {PAUSE: not is_over and not is_paused, RESUME: is_paused, ABORT: True}
+        enabled = {PAUSE: not is_paused, RESUME: is_paused, ABORT: True}
         for word, button in self._buttons.items():
             button.setEnabled(enabled[word] and not is_over)
 

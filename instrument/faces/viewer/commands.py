@@ -58,9 +58,10 @@ def obey(stream: IO[bytes], control: Control, tell: Callable[[str], None]) -> No
         RESUME.encode(): control.resume,
         ABORT.encode(): lambda: control.abort(_WHO),
     }
-    has_complained = False
+    has_complained = is_cut = False
     while line := stream.readline(_LONGEST_LINE):
-        order = orders.get(line.strip())
+        is_rest, is_cut = is_cut, not line.endswith(b"\n")
+        order = None if is_rest else orders.get(line.strip())
         if order is not None:
             tell(order().text)
         elif not has_complained:

@@ -188,9 +188,19 @@ def test_the_buttons_of_the_window_command_the_run_and_are_answered(start, tmp_p
         (b"pause", (True, False)),  # the child died after it
         (b"PAUSE\n__import__('os')\n\xff\x00\n", (False, False)),
         (b"pause " + b"x" * 100_000 + b"\npause\n", (True, False)),
+        (b"x" * 64 + b"pause\n", (False, False)),  # the rest of a line is no line
         (b"", (False, False)),
     ],
-    ids=["pause", "resume", "abort", "cut-off", "no-commands", "endless-line", "silence"],
+    ids=[
+        "pause",
+        "resume",
+        "abort",
+        "cut-off",
+        "no-commands",
+        "endless-line",
+        "rest-of-a-line",
+        "silence",
+    ],
 )
 def test_only_the_words_of_the_buttons_are_obeyed(said, expected):
     control = running()
