@@ -66,16 +66,14 @@ class LeftAt:
         }
 
 
-def leave_bench(
-    bench: Bench, space: DesignSpace, outcome: Outcome, *, has_finished: bool
-) -> LeftAt:
+def leave_bench(bench: Bench, space: DesignSpace, outcome: Outcome, *, is_complete: bool) -> LeftAt:
     """Bring the bench to where `safety.on_stop` wants it, in the dark.
 
     Parameters
     ----------
     bench, space, outcome
         Of the campaign.
-    has_finished
+    is_complete
         Whether all repeats of the confirmation were taken: else the best design is the best so far.
 
     Raises
@@ -91,7 +89,7 @@ def leave_bench(
     if wanted == "best":
         if outcome.best_design is None:
             return LeftAt(what="safe", why=f"{why}, and no trial was scored")
-        design, is_confirmed = outcome.best_design, has_finished and outcome.decision is not None
+        design, is_confirmed = outcome.best_design, is_complete and outcome.decision is not None
     bench.apply(design, space=space, stopwatch=Stopwatch())
     bench.keep_design()
     return LeftAt(what=wanted, design=design, is_confirmed=is_confirmed, why=why)

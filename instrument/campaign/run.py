@@ -235,11 +235,13 @@ def _record_end(ledger: Ledger, control: Control, error: BaseException) -> None:
     status = State.ABORTED if is_asked else State.FAILED
     unsafe = error.failures if isinstance(error, UnsafeBench) else ()
     try:
-        ledger.set_meta("status", str(status))
-        ledger.set_meta("why", str(error))
-        ledger.describe_session(status=str(status), why=str(error))
-        ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
-        control.enter(status, str(error))
+        try:
+            ledger.set_meta("status", str(status))
+            ledger.set_meta("why", str(error))
+            ledger.describe_session(status=str(status), why=str(error))
+            ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
+        finally:
+            control.enter(status, str(error))
     except LedgerError:
         _log.exception("the end of the run is not in its record")
 

@@ -85,11 +85,11 @@ class Session:
             self._look_at = self._preflight(self._bench)
             ending = self._recovery.keep(self._bench, self._work)[1]
         except _ENDS as error:
-            if self._campaign is None:
+            if self._campaign is None and not isinstance(error, AbortAsked):
                 self._bench.close_or_say_so()
                 raise
             self._bench.close()  # before anything that may fail, the ledger's disk included
-            ending = self._ending_of(error, self._campaign)
+            ending = self._ending_of(error)
         except BaseException:
             self._bench.close_or_say_so()
             raise
@@ -139,11 +139,11 @@ class Session:
             why = campaign.spent
         except AbortAsked as asked:
             status, why, outcome = "aborted", str(asked), campaign.outcome()
-        left_at = leave_bench(bench, campaign.space, outcome, has_finished=campaign.is_complete)
+        left_at = leave_bench(bench, campaign.space, outcome, is_complete=campaign.is_complete)
         truth = _truth(bench, self._ledger)
         return Ending(status=status, why=why, left_at=left_at, outcome=outcome, truth=truth)
 
-    def _ending_of(self, error: Exception, campaign: Campaign) -> Ending:
+    def _ending_of(self, error: Exception) -> Ending:
         """Turn what ended a campaign into its end; its bench is safe and closed."""
         why, left_why, status = str(error), str(error), "failed"
         match error:
@@ -154,7 +154,8 @@ class Session:
             case _:
                 self._bus.emit(Notice(text=why))
         left_at = LeftAt(what="safe", why=left_why)
-        return Ending(status=status, why=why, left_at=left_at, outcome=campaign.outcome())
+        outcome = None if self._campaign is None else self._campaign.outcome()
+        return Ending(status=status, why=why, left_at=left_at, outcome=outcome)
 
     def _wait(self, seconds: float) -> None:
         """Let time go by before the bench is connected again; a pause comes on top."""

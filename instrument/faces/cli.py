@@ -367,10 +367,15 @@ def _observers(bus: EventBus, control: Control, *, quiet: bool, view: bool) -> I
     bar = None if quiet else ProgressBar(_errors)
     if bar is not None:
         bus.subscribe(bar, name="progress bar")
-    viewer = _open_viewer() if view else None
+    viewer = _open_viewer(control) if view else None
     if viewer is not None:
         bus.subscribe(viewer, name="viewer")
-    keyboard = Keyboard(control, _say, lines=terminal_lines())
+    keyboard = Keyboard(
+        control,
+        _say,
+        lines=terminal_lines(),
+        can_resume=lambda: viewer is not None and viewer.is_open,
+    )
     bus.subscribe(keyboard, name="keyboard")
     try:
         yield keyboard
@@ -383,11 +388,11 @@ def _observers(bus: EventBus, control: Control, *, quiet: bool, view: bool) -> I
             viewer.close()
 
 
-def _open_viewer() -> Any:
+def _open_viewer(control: Control) -> Any:
     from instrument.faces.viewer import ViewerUnavailable, open_viewer
 
     try:
-        return open_viewer()
+        return open_viewer(control)
     except ViewerUnavailable as reason:
         _say(f"no live view: {reason}")
         return None

@@ -21,6 +21,7 @@ from instrument.campaign.events import Event, StateChanged
 from instrument.campaign.states import State
 
 _CLOSE_TIMEOUT_S = 2.0
+_READ_AGAIN_S = 0.2
 
 
 class Keyboard:
@@ -38,7 +39,7 @@ class Keyboard:
     lines
         Where Enter arrives; None where no terminal is at hand. Closed at the end.
     can_resume
-        Whether somebody can resume otherwise: in the viewer.
+        Says whether somebody can resume otherwise: in the viewer, while it is open.
     """
 
     def __init__(
@@ -47,14 +48,14 @@ class Keyboard:
         say: Callable[[str], None],
         *,
         lines: BinaryIO | None,
-        can_resume: bool = False,
+        can_resume: Callable[[], bool] = lambda: False,
     ):
         self._control = control
         self._say = say
         self._lines = lines
-        self._can_pause = can_resume or lines is not None
+        self._can_resume = can_resume
         self._sentences: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._is_open = True
+        self._is_over = threading.Event()
         self._speaker = threading.Thread(target=self._speak, name="keyboard", daemon=True)
         self._speaker.start()
         if lines is not None:
@@ -67,7 +68,7 @@ class Keyboard:
         control = self._control
         if control.is_abort_asked or control.state.has_ended:
             return False
-        if control.is_pause_asked or not self._can_pause:
+        if control.is_pause_asked or not (self._lines is not None or self._can_resume()):
             answer = control.abort("Ctrl-C")
             more = "; Ctrl-C again does not wait for that"
         else:
@@ -87,7 +88,7 @@ class Keyboard:
 
     def close(self) -> None:
         """Listen no more. Idempotent."""
-        self._is_open = False
+        self._is_over.set()
         self._sentences.put(None)
         self._speaker.join(_CLOSE_TIMEOUT_S)
 
@@ -97,9 +98,17 @@ class Keyboard:
 
     def _listen(self, lines: BinaryIO) -> None:
         with contextlib.suppress(OSError), lines:  # a job in the background may not read
-            while lines.readline() and self._is_open:
-                if self._control.is_pause_asked:  # an Enter at another time is nobody's command
-                    self._sentences.put(self._control.resume().text)
+            while not self._is_over.is_set():
+                if lines.readline():
+                    self._enter()
+                elif os.name == "nt":  # there Ctrl-C ends a read as if the input were over
+                    self._is_over.wait(_READ_AGAIN_S)
+                else:
+                    return
+
+    def _enter(self) -> None:
+        if self._control.is_pause_asked and not self._is_over.is_set():
+            self._sentences.put(self._control.resume().text)
 
 
 def terminal_lines() -> BinaryIO | None:

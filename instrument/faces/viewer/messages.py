@@ -29,7 +29,7 @@ class Message:
     Parameters
     ----------
     kind
-        What it is about: `started`, `trial`, `frame`, `scored`, `notice`, `ended`.
+        What it is about: `started`, `trial`, `frame`, `scored`, `state`, `notice`, `ended`.
     fields
         Plain values, by name.
     arrays

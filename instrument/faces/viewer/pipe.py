@@ -1,4 +1,4 @@
-"""The parent's end of the viewer: an observer that writes events into a pipe.
+"""The parent's end of the viewer: writes events into a pipe, and obeys the window's buttons.
 
 The viewer is a process of its own, so that nothing it does (a crash, a closed window, a slow
 graphics card, Python's global lock) can touch the loop. It outlives the run until a person closes
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO
 
+from instrument.campaign.control import Control
 from instrument.campaign.events import (
     CampaignEnded,
     CampaignStarted,
@@ -26,9 +27,11 @@ from instrument.campaign.events import (
     FrameCaptured,
     NoiseChecked,
     Notice,
+    StateChanged,
     TrialScored,
     TrialStarted,
 )
+from instrument.faces.viewer.commands import obey
 from instrument.faces.viewer.messages import Message, encode
 
 _log = logging.getLogger(__name__)
@@ -51,7 +54,9 @@ class Viewer:
     Parameters
     ----------
     process
-        The child, its standard input an unbuffered pipe.
+        The child, its standard input an unbuffered pipe, and its standard output if it may command.
+    control
+        Takes the commands of the window's buttons, on a thread that ends with the child's output.
     complaints
         Where the child's standard error goes, or None; quoted if it dies.
     clock
@@ -62,6 +67,7 @@ class Viewer:
         self,
         process: subprocess.Popen[bytes],
         *,
+        control: Control | None = None,
         complaints: IO[bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -71,6 +77,13 @@ class Viewer:
         self._last_frame_s = -float("inf")
         self._is_open = True
         self._lock = threading.Lock()
+        if control is not None and process.stdout is not None:
+            threading.Thread(
+                target=self._obey,
+                args=(process.stdout, control),
+                name="viewer-buttons",
+                daemon=True,
+            ).start()
 
     @property
     def is_open(self) -> bool:
@@ -96,6 +109,14 @@ class Viewer:
             self._let_go()
         finally:
             self._lock.release()
+
+    def _obey(self, stdout: IO[bytes], control: Control) -> None:
+        with contextlib.suppress(OSError, ValueError), stdout:
+            obey(stdout, control, self._tell)
+
+    def _tell(self, text: str) -> None:
+        with self._lock:
+            self._send(encode(Message(kind="notice", fields={"text": text})))
 
     def _is_too_soon(self, event: Event) -> bool:
         if not isinstance(event, FrameCaptured):
@@ -145,8 +166,8 @@ class Viewer:
             self._process.returncode = 0  # it outlives us by design: no "still running" warning
 
 
-def open_viewer() -> Viewer:
-    """Start the viewer's process and return the observer that feeds it.
+def open_viewer(control: Control) -> Viewer:
+    """Start the viewer's process and return the observer that feeds it and obeys it.
 
     Raises
     ------
@@ -156,10 +177,10 @@ def open_viewer() -> Viewer:
     reason = why_unavailable(os.environ)
     if reason:
         raise ViewerUnavailable(reason)
-    return start_viewer()
+    return start_viewer(control=control)
 
 
-def start_viewer(*arguments: str) -> Viewer:
+def start_viewer(*arguments: str, control: Control | None = None) -> Viewer:
     """Start the viewer's process with extra `arguments` (see `__main__`)."""
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the Viewer
     # The child finds the modules its parent found, in the same order, and not the working folder's.
@@ -168,14 +189,15 @@ def start_viewer(*arguments: str) -> Viewer:
         [sys.executable, "-P", "-m", "instrument.faces.viewer", *arguments],
         bufsize=0,
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,  # ours belongs to --json
+        # Its commands, where there is somebody to take them; ours belongs to --json.
+        stdout=subprocess.DEVNULL if control is None else subprocess.PIPE,
         stderr=complaints,
         env={**os.environ, "PYTHONPATH": path},
         # Ctrl-C in the terminal stops the run, not the window.
         start_new_session=os.name != "nt",
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
-    return Viewer(process, complaints=complaints)
+    return Viewer(process, control=control, complaints=complaints)
 
 
 def why_unavailable(environment: Mapping[str, str]) -> str | None:
@@ -221,6 +243,8 @@ def message_of(event: Event) -> Message | None:
             return Message(kind="scored", fields=_score_of(event))
         case NoiseChecked():
             return Message(kind="notice", fields={"text": event.headline})
+        case StateChanged():
+            return Message(kind="state", fields={"now": str(event.now), "why": event.why})
         case Notice():
             return Message(kind="notice", fields={"text": event.text})
         case CampaignEnded():

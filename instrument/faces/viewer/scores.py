@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from instrument.faces.viewer.buttons import Buttons
 from instrument.faces.viewer.state import Readout, RunState, Score
 
 BACKGROUND = "#262930"  # napari's dark theme
@@ -29,10 +31,17 @@ _BEST_SIZE = 16
 
 
 class ScorePanel(QWidget):
-    """Readouts, the last notice and the history; `show_state` draws a run's state."""
+    """Readouts, the last notice, buttons and the history; `show_state` draws a run's state.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    command
+        Takes the words of the buttons.
+    """
+
+    def __init__(self, command: Callable[[str], None]) -> None:
         super().__init__()
+        self.buttons = Buttons(command)
         self._readouts = [_label() for _ in range(3)]
         self._notice = _label()
         self._notice.setWordWrap(True)
@@ -41,6 +50,7 @@ class ScorePanel(QWidget):
         for readout in self._readouts:
             line.addWidget(readout)
         line.addWidget(self._notice, stretch=1)
+        line.addWidget(self.buttons)
         line.setSpacing(36)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 8, 16, 8)
@@ -53,6 +63,7 @@ class ScorePanel(QWidget):
         for label, readout in zip(self._readouts, state.readouts(), strict=True):
             label.setText(_readout_html(readout))
         self._notice.setText(_notice_html(state))
+        self.buttons.show_state(state)
         self._history.show_state(state)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from instrument.campaign.states import State
 from instrument.faces.viewer.messages import Message
 
+_NOT_A_TRIAL = {State.CALIBRATING, State.PAUSED, State.SUSPENDED}
 _NOTHING = "\N{EN DASH}"
 
 
@@ -38,6 +40,7 @@ class RunState:
         self.done = 0
         self.trial: int | None = None
         self.phase = ""
+        self.state = State.CONNECTING
         self.scores: list[Score] = []
         self.best_trial: int | None = None
         self.best_bits_per_pixel: float | None = None
@@ -85,6 +88,13 @@ class RunState:
         if score.bits_per_pixel is None:
             self.notice = f"Trial {score.trial} failed: {fields['why']}"
 
+    def _take_state(self, fields: dict[str, Any]) -> None:
+        before, self.state = self.state, State(fields["now"])
+        if self.state == State.PAUSED:
+            self.notice = f"Paused, light off ({fields['why']})"
+        elif before == State.PAUSED and not self.state.has_ended:
+            self.notice = "Going on"
+
     def _take_notice(self, fields: dict[str, Any]) -> None:
         self.notice = fields["text"]
 
@@ -95,8 +105,9 @@ class RunState:
 
     def _progress(self) -> Readout:
         if self.trial is None:
-            return Readout(value=_NOTHING, caption=self.status or "connecting")
-        caption = f"{self.trial + 1} of {self.trials}, {self.status or self.phase}"
+            return Readout(value=_NOTHING, caption=self.status or self.state)
+        doing = self.state if self.state in _NOT_A_TRIAL else self.phase
+        caption = f"{self.trial + 1} of {self.trials}, {self.status or doing}"
         return Readout(value=f"Trial {self.trial}", caption=caption)
 
     def _last(self) -> Readout:

@@ -11,6 +11,7 @@ from instrument.bench import calibration_plan
 from instrument.bench.calibration import PROTOCOLS, Protocol, as_noise, calibrate
 from instrument.bench.calibration_plan import make_plan
 from instrument.bench.connect import connect
+from instrument.bench.holding import PauseAsked
 from instrument.campaign.calibrate import calibrate_bench
 from instrument.campaign.scoring import load_noise
 from instrument.config import NoiseCalibrate, load_config
@@ -185,6 +186,24 @@ def test_an_interrupted_calibration_goes_on_where_it_was(bench, tmp_path):
     captures = [call for call in bench.log.calls[before:] if call[1] == "capture"]
     assert len(captures) == SHORT.levels + 1 - 2  # no look, no darks, the levels that are left
     assert [done for done, _, _ in told] == list(range(1, SHORT.levels + 3))
+    assert result.gain == pytest.approx(2, rel=0.1)
+
+
+def test_a_paused_calibration_is_dark_and_goes_on_with_the_level_it_was_at(bench, tmp_path):
+    state, was_lit, visits = tmp_path / "state.npz", [], iter(range(10**6))
+
+    def checkpoint():
+        if next(visits) == 3:  # before the plan, the darks, the first level, the second
+            was_lit.append(bench.devices["light"].is_on())
+            raise PauseAsked("Ctrl-C")
+
+    with pytest.raises(PauseAsked):
+        calibrate(bench, SHORT, state=state, on_level=nothing, checkpoint=checkpoint)
+    before = len(bench.log.calls)
+    result = calibrate(bench, SHORT, state=state, on_level=nothing, checkpoint=checkpoint)
+    captures = [call for call in bench.log.calls[before:] if call[1] == "capture"]
+    assert was_lit == [False]
+    assert len(captures) == SHORT.levels + 1 - 1  # no look, no darks, the levels that are left
     assert result.gain == pytest.approx(2, rel=0.1)
 
 

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from drivers import DeviceError
-from instrument.campaign import session as running
+from instrument.campaign import session
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, StateChanged
@@ -14,7 +14,8 @@ from instrument.campaign.run import execute
 from instrument.campaign.states import IllegalTransition, State
 from tests.instrument.fakes import broken, make_bench, make_config
 
-QUIET = {"self_check_repeats": 0, "guardian": False, "recover": {"attempts": 0}}
+NEVER = {"attempts": 0}
+QUIET = {"self_check_repeats": 0, "guardian": False}
 
 
 @pytest.fixture
@@ -27,11 +28,12 @@ def ledger(tmp_path):
 def start(tmp_path, monkeypatch, ledger):
     """Execute a run on a bench without physics; return its result, bench and events."""
 
-    def start(*, on_stop="best", control=None, prepare=lambda bench: None):
-        config = make_config(tmp_path, safety={**QUIET, "on_stop": on_stop})
+    def start(*, on_stop="best", control=None, prepare=lambda bench: None, recover=NEVER):
+        safety = {**QUIET, "on_stop": on_stop, "recover": recover}
+        config = make_config(tmp_path, safety=safety)
         bench, bus, seen = make_bench(config), EventBus(), []
         prepare(bench)
-        monkeypatch.setattr(running, "connect", lambda _config: bench)
+        monkeypatch.setattr(session, "connect", lambda _config: bench)
         bus.subscribe(seen.append, name="test")
         try:
             result = execute(config, ledger, bus, control=control or Control())
@@ -142,9 +144,7 @@ def test_what_could_not_be_made_safe_is_in_the_record(start, ledger):
 
 
 def test_a_best_design_that_could_not_be_set_at_the_end_is_a_failure(start, ledger, monkeypatch):
-    benches = []
-
-    search = Campaign.run
+    benches, search = [], Campaign.run
 
     def searched(campaign):
         outcome = search(campaign)
@@ -156,6 +156,29 @@ def test_a_best_design_that_could_not_be_set_at_the_end_is_a_failure(start, ledg
     assert (result.status, result.why) == ("failed", "cable pulled")
     assert result.outcome.best_trial is not None
     assert ledger.meta()["left_at"]["what"] == "safe"
+
+
+def test_an_abort_while_it_waits_to_connect_again_ends_safe_and_says_so(start, ledger, monkeypatch):
+    control = Control()
+
+    def break_the_focus(bench):
+        bench.devices["focus"].fails_on["wait"] = broken()
+        monkeypatch.setattr(control, "wait", lambda _seconds: abort())
+
+    def abort():
+        control.abort("viewer")
+        control.checkpoint()
+
+    result, bench, seen = start(control=control, prepare=break_the_focus, recover={"attempts": 1})
+    assert (result.status, result.why) == ("aborted", "viewer")
+    left = ledger.meta()["left_at"]
+    assert (left["what"], left["why"]) == (
+        "safe",
+        "aborted while the bench was being connected again",
+    )
+    states = [event.now for event in seen if isinstance(event, StateChanged)]
+    assert states == [State.CONNECTING, State.RUNNING, State.CONNECTING, State.ABORTED]
+    assert bench.log.names()[-1][1] == "make_safe"
 
 
 def test_a_control_serves_one_run(start):
@@ -172,7 +195,7 @@ def test_a_bench_that_cannot_be_connected_is_recorded_as_failed(ledger, monkeypa
     def refuse(_config):
         raise DeviceError("nothing listens")
 
-    monkeypatch.setattr(running, "connect", refuse)
+    monkeypatch.setattr(session, "connect", refuse)
     with pytest.raises(DeviceError, match="nothing listens"):
         execute(config, ledger, EventBus(), control=control)
     assert control.state == State.FAILED

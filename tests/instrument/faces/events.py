@@ -8,9 +8,11 @@ from instrument.campaign.events import (
     FrameCaptured,
     NoiseChecked,
     Notice,
+    StateChanged,
     TrialScored,
     TrialStarted,
 )
+from instrument.campaign.states import State
 from instrument.design import Design, DesignSpace, Parameter
 
 SPACE = DesignSpace((
@@ -21,6 +23,8 @@ FRAME = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 PATTERN = (np.arange(128 * 128) % 256).astype(np.uint8).reshape(128, 128)
 
 STARTED = CampaignStarted(run_dir="runs/demo", space=SPACE, trials=6, done=0)
+RUNNING = StateChanged(before=State.CONNECTING, now=State.RUNNING, why=None)
+PAUSED = StateChanged(before=State.RUNNING, now=State.PAUSED, why="viewer")
 NOTICE = Notice(text="the lamp was late")
 ALARM = NoiseChecked(when="end", text="quieter than calibrated", is_alarm=True)
 ENDED = CampaignEnded(status="finished", text="done.")

@@ -20,7 +20,7 @@ ROOM_S = 240
 class Terminal:
     """The ends of a keyboard: what is typed, and what the person is told."""
 
-    def __init__(self, *, has_lines=True, can_resume=False):
+    def __init__(self, *, has_lines=True, viewer=False):
         self.told = []
         self._has_news = threading.Condition()
         self.control = Control()
@@ -30,7 +30,7 @@ class Terminal:
         lines = os.fdopen(reading, "rb") if has_lines else None
         if lines is None:
             os.close(reading)
-        self.keyboard = Keyboard(self.control, self._tell, lines=lines, can_resume=can_resume)
+        self.keyboard = Keyboard(self.control, self._tell, lines=lines, can_resume=lambda: viewer)
 
     def _tell(self, sentence):
         with self._has_news:
@@ -97,7 +97,7 @@ def test_where_nobody_can_resume_the_first_ctrl_c_ends_the_run(terminal):
 
 
 def test_without_a_terminal_the_viewer_can_resume(terminal):
-    here = terminal(has_lines=False, can_resume=True)
+    here = terminal(has_lines=False, viewer=True)
     here.keyboard.on_ctrl_c()
     assert not here.control.is_abort_asked
     here.keyboard(StateChanged(before=State.RUNNING, now=State.PAUSED, why="Ctrl-C"))
@@ -138,6 +138,7 @@ def read_until(terminal, pattern, seen):
 @pytest.mark.timeout(ROOM_S)
 def test_a_run_at_a_terminal_is_paused_resumed_and_ended(tmp_path):
     ours, theirs = pty.openpty()
+    keep_what_was_printed(theirs)
     command = [sys.executable, "-m", "instrument.faces.cli", "demo", "--quiet"]
     run_dir, seen = tmp_path / "run", [""]
     with subprocess.Popen(
@@ -146,21 +147,33 @@ def test_a_run_at_a_terminal_is_paused_resumed_and_ended(tmp_path):
         preexec_fn=take_the_terminal,
     ) as process:  # fmt: skip
         os.close(theirs)
-        wait_for_file(run_dir / "batches" / "trial00000.npy", process)
-        os.write(ours, b"\x03")
-        read_until(ours, r"paused, light\s+off", seen)
-        os.write(ours, b"\n")
-        read_until(ours, "going on", seen)
-        os.write(ours, b"\x03")
-        read_until(ours, r"paused, light\s+off", seen)
-        os.write(ours, b"\x03")
-        read_until(ours, "infoloop resume", seen)
-        assert process.wait() == 130
+        try:
+            wait_for_file(run_dir / "batches" / "trial00000.npy", process)
+            os.write(ours, b"\x03")
+            read_until(ours, r"paused, light\s+off", seen)
+            os.write(ours, b"\n")
+            read_until(ours, "going on", seen)
+            os.write(ours, b"\x03")
+            read_until(ours, r"paused, light\s+off", seen)
+            os.write(ours, b"\x03")
+            read_until(ours, "infoloop resume", seen)
+            assert process.wait() == 130
+        finally:
+            process.kill()  # where it was not ended: nothing else would
     os.close(ours)
     with Ledger.open(run_dir) as ledger:
         assert ledger.meta()["status"] == "aborted"
         assert ledger.meta()["left_at"]["what"] == "best"
         assert all(row.state in {"asked", "scored"} for row in ledger.trials())
+
+
+def keep_what_was_printed(terminal):
+    """Let Ctrl-C not throw away what the program writes at that moment: the test waits for it."""
+    import termios
+
+    attributes = termios.tcgetattr(terminal)
+    attributes[3] |= termios.NOFLSH
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
 
 
 def take_the_terminal():

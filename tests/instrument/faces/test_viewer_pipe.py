@@ -10,8 +10,10 @@ import time
 import numpy as np
 import pytest
 
+from instrument.campaign.control import Control
 from instrument.campaign.events import Event, EventBus
-from instrument.faces.viewer import Viewer, ViewerUnavailable, open_viewer, pipe
+from instrument.campaign.states import State
+from instrument.faces.viewer import Viewer, ViewerUnavailable, commands, open_viewer, pipe
 from instrument.faces.viewer.messages import read_message
 
 from . import events
@@ -25,11 +27,12 @@ def start():
     """Start a child that runs `code`; kill what is left of it at the end."""
     children = []
 
-    def start(code, *arguments, stderr=None):
+    def start(code, *arguments, stdout=None, stderr=None):
         child = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             bufsize=0,
             stdin=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
         )
         children.append((child, child.pid))
@@ -61,6 +64,7 @@ def test_every_event_reaches_the_child_with_its_pixels(start, tmp_path):
         events.frame(0),
         events.scored(0, 2.5),
         events.NOTICE,
+        events.PAUSED,
         events.ALARM,
         Event(),  # of no known kind
         events.ENDED,
@@ -71,8 +75,9 @@ def test_every_event_reaches_the_child_with_its_pixels(start, tmp_path):
     child.wait()
     messages = messages_in(tmp_path / "copy")
     kinds = [message.kind for message in messages]
-    assert kinds == ["started", "trial", "frame", "scored", "notice", "notice", "ended"]
-    assert messages[5].fields["text"].startswith("ALARM, noise at the end of the run: quieter")
+    assert kinds == ["started", "trial", "frame", "scored", "notice", "state", "notice", "ended"]
+    assert messages[5].fields == {"now": "paused", "why": "viewer"}
+    assert messages[6].fields["text"].startswith("ALARM, noise at the end of the run: quieter")
     np.testing.assert_array_equal(messages[1].arrays["slm"], events.PATTERN)
     np.testing.assert_array_equal(messages[2].arrays["frame"], events.FRAME)
     assert messages[3].fields["bits_per_pixel"] == 2.5
@@ -147,10 +152,85 @@ def test_a_bus_carries_a_campaign_to_the_viewer(start, tmp_path):
     assert [message.kind for message in messages_in(tmp_path / "copy")] == ["started", "ended"]
 
 
+def running():
+    control = Control()
+    control.enter(State.CONNECTING)
+    control.enter(State.RUNNING)
+    return control
+
+
+def wait_for_the_commands():
+    """Wait until the child's output has ended and what it said is obeyed."""
+    (reader,) = [t for t in threading.enumerate() if t.name == "viewer-buttons"]
+    reader.join(30)
+    assert not reader.is_alive()
+
+
+def test_the_buttons_of_the_window_command_the_run_and_are_answered(start, tmp_path):
+    press = "import os; os.write(1, b'pause\\n'); os.close(1); "
+    child = start(press + COPY, str(tmp_path / "copy"), stdout=subprocess.PIPE)
+    control = running()
+    Viewer(child, control=control)
+    wait_for_the_commands()
+    assert control.is_pause_asked
+    child.stdin.close()
+    child.wait()
+    (answer,) = messages_in(tmp_path / "copy")
+    assert answer.fields["text"].startswith("pausing (viewer): the light is off after")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"pause\n", (True, False)),
+        (b"pause\nresume\n", (False, False)),
+        (b"abort\n", (False, True)),
+        (b"pause", (True, False)),  # the child died after it
+        (b"PAUSE\n__import__('os')\n\xff\x00\n", (False, False)),
+        (b"pause " + b"x" * 100_000 + b"\npause\n", (True, False)),
+        (b"x" * 64 + b"pause\n", (False, False)),  # the rest of a line is no line
+        (b"", (False, False)),
+    ],
+    ids=[
+        "pause",
+        "resume",
+        "abort",
+        "cut-off",
+        "no-commands",
+        "endless-line",
+        "rest-of-a-line",
+        "silence",
+    ],
+)
+def test_only_the_words_of_the_buttons_are_obeyed(said, expected):
+    control = running()
+    commands.obey(io.BytesIO(said), control, lambda _text: None)
+    assert (control.is_pause_asked, control.is_abort_asked) == expected
+
+
+def test_a_child_that_says_anything_else_is_complained_of_once(caplog):
+    commands.obey(io.BytesIO(b"Qt: warning\n" * 1000), running(), lambda _text: None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the viewer said b'Qt: warning\\n', which is no command; ignored"
+    ]
+
+
+def test_a_crash_of_the_viewer_leaves_the_run_as_it_was(start):
+    child = start("import os; os.abort()", stdout=subprocess.PIPE)
+    control = running()
+    viewer = Viewer(child, control=control)
+    wait_for_the_commands()
+    child.wait()
+    viewer(events.NOTICE)
+    viewer.close()
+    assert control.state == State.RUNNING
+    assert control.checkpoint() is None
+
+
 def test_without_the_extra_the_person_is_told_what_to_install(monkeypatch):
     monkeypatch.setattr(pipe, "_NEEDED", ("napari_that_is_not_there",))
     with pytest.raises(ViewerUnavailable, match=r'pip install "infoloop\[gui\]"'):
-        open_viewer()
+        open_viewer(Control())
 
 
 @pytest.mark.parametrize(

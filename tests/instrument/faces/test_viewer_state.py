@@ -116,3 +116,27 @@ def test_images_lie_side_by_side_as_high_as_the_first():
     assert (first.scale, first.left) == (1.0, 0.0)
     assert (second.scale, second.left) == (2.0, 108.0)  # 100 wide and a gap of 8
     assert (third.scale, third.left) == (0.5, 516.0)  # 108 + 2 * 200 + 8
+
+
+def state_message(now, why=None):
+    return Message(kind="state", fields={"now": now, "why": why})
+
+
+def test_a_paused_run_says_that_it_is_dark_and_who_paused_it():
+    state = state_after(STARTED, TRIAL, state_message("running"), state_message("paused", "Ctrl-C"))
+    assert state.readouts()[0].caption == "8 of 20, paused"
+    assert state.notice == "Paused, light off (Ctrl-C)"
+
+
+def test_a_resumed_run_shows_its_phase_again():
+    state = state_after(
+        STARTED, TRIAL, state_message("running"), state_message("paused", "Ctrl-C"),
+        state_message("running", "resumed"),
+    )  # fmt: skip
+    assert state.readouts()[0].caption == "8 of 20, confirm"
+    assert state.notice == "Going on"
+
+
+@pytest.mark.parametrize("now", ["connecting", "calibrating"])
+def test_before_the_first_trial_the_window_says_what_is_done(now):
+    assert state_after(state_message(now)).readouts()[0].caption == now

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from instrument.campaign.control import Control
+from instrument.campaign.states import State
 from instrument.faces.viewer.pipe import start_viewer
 
 from . import events
@@ -104,3 +106,19 @@ def test_a_bench_without_a_modulator_shows_its_frame_and_scores(display, tmp_pat
     picture = photograph(tmp_path / "window.png", campaign, "--after", "3")
     alone_in_the_middle = region(picture, rows=(0.15, 0.55), columns=(0.50, 0.75))
     assert is_ramp(alone_in_the_middle)
+
+
+def test_a_button_pressed_in_the_window_pauses_the_run_and_the_window_says_so(display, tmp_path):
+    control = Control()
+    control.enter(State.CONNECTING)
+    control.enter(State.RUNNING)
+    file = tmp_path / "window.png"
+    press = ("--press", "pause", "--press", "abort")  # the first press of Abort only asks
+    viewer = start_viewer("--screenshot", str(file), "--after", "4", *press, control=control)
+    pid = viewer._process.pid
+    for event in [events.STARTED, events.frame(0), events.scored(0, 2.0), events.RUNNING]:
+        viewer(event)
+    assert wait_for(pid) == 0
+    viewer.close()
+    assert control.is_pause_asked
+    assert not control.is_abort_asked
