@@ -315,6 +315,7 @@ class Bench:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
         stage = self.xy_stage(role)
         self._motion.check(role, position_um)
+        self.lighting.lit_time.sent(position_um)
         self._motion.travel({role: position_um}, stopwatch)
         with stopwatch.measure("command"):
             return verify_position(role, self.roles[role], stage, position_um)

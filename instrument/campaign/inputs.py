@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def keep_noise(noise: SensorNoise, ledger: Ledger) -> None:
     path = ledger.run_dir / NOISE_FILE
     partial = path.with_name(NOISE_FILE + PARTIAL)
     try:
-        noise.save(partial)
+        noise.save(partial, measured_at=datetime.now(UTC).isoformat())
         put_in_place(partial, path)
     except OSError as error:
         raise LedgerError(f"{path}: the calibration cannot be written: {error}") from error

@@ -44,7 +44,7 @@ class RunResult:
     status
         `finished`, `aborted` (somebody asked) or `failed`.
     why
-        Of a run that did not finish.
+        Of a run that did not finish, or finished before its plan did: its light was spent.
     outcome
         None if nothing was captured.
     truth
@@ -161,6 +161,8 @@ def execute(
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    PreflightStopped
+        The run must not begin, or not go on.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ from instrument.campaign.ledger.files import (
     write_frames,
 )
 from instrument.campaign.ledger.lock import lock_run
-from instrument.campaign.ledger.problems import LedgerError
+from instrument.campaign.ledger.patience import again_when_full
+from instrument.campaign.ledger.problems import LedgerError, LedgerFull
 from instrument.campaign.ledger.rows import (
     BatchPart,
     JournalRow,
@@ -66,7 +67,8 @@ class Ledger:
     Raises
     ------
     LedgerFull
-        From everything that writes: the disk took no more; the same call may be repeated.
+        From everything that writes: the disk took no more; the same call may be repeated, and is
+        where `on_full` is set and returns (`instrument.campaign.ledger.patience`).
     LedgerError
         From everything: the file cannot be read or written, or the step is not the trial's next.
     """
@@ -79,6 +81,8 @@ class Ledger:
         self._started_s = time.monotonic()
         self._session: int | None = None
         self._is_open = True
+        self.on_full: Callable[[LedgerFull], None] | None = None
+        self.is_waiting = False
 
     @classmethod
     def create(cls, run_dir: Path, meta: Mapping[str, Any]) -> Ledger:
@@ -211,6 +215,7 @@ class Ledger:
 
     # ---- what happens, in this order for every trial
 
+    @again_when_full
     def ask(
         self, *, number: int, phase: str, design: Design, plan: Mapping[str, Any] | None = None
     ) -> None:
@@ -236,6 +241,7 @@ class Ledger:
             )
             self._seal("trial", number)
 
+    @again_when_full
     def capture(self, number: int, counts: NDArray[np.uint16], record: Mapping[str, Any]) -> None:
         """Make the next part of a trial's frames durable; returns when disk and ledger hold it.
 
@@ -269,6 +275,7 @@ class Ledger:
                 self._seal("batch", number, part)
                 self._seal("trial", number)
 
+    @again_when_full
     def set_aside(self, number: int, *, why: str) -> None:
         """Keep the parts of an unfinished trial but use them no more: it is captured again."""
         with self._writing():
@@ -284,6 +291,7 @@ class Ledger:
             self._connection.execute("UPDATE trial SET state='asked' WHERE number=?", (number,))
             self._seal("trial", number)
 
+    @again_when_full
     def score(
         self,
         number: int,
@@ -308,6 +316,7 @@ class Ledger:
             )
             self._seal("trial", number)
 
+    @again_when_full
     def fail(self, number: int, *, why: str, seconds: float) -> None:
         """Record that a trial has no score, and why."""
         with self._writing():
@@ -320,11 +329,13 @@ class Ledger:
 
     # ---- what happens to the run as a whole
 
+    @again_when_full
     def set_meta(self, key: str, value: Any) -> None:
         """Say something about the run as a whole, replacing what was said before."""
         with self._writing():
             self._put_meta(key, value)
 
+    @again_when_full
     def log(self, kind: str, text: str, **data: Any) -> None:
         """Record at once that something happened: `kind` to select by, `text` for the person."""
         with self._writing():
@@ -335,6 +346,7 @@ class Ledger:
             )
             self._seal("journal", int(cursor.lastrowid or 0))
 
+    @again_when_full
     def describe_session(self, *, status: str | None = None, **details: Any) -> None:
         """Say what this session found (its devices, ...) or came to; adds to what was said."""
         with self._writing():
