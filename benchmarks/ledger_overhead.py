@@ -3,13 +3,15 @@
 The speed is to be 250 MB/s, or half of what `dd` with fsync reaches on the same disk in the same
 run. A trial's ledger work is `ask`, `capture` and `score`: five syncs. Batches of one small frame
 show what a trial costs without its bytes; the demo's batches, what it costs there; batches of
-64 MB, how fast the bytes go. The three kinds and `dd` take turns, so that a disk that others use
-slows them alike.
+64 MB, how fast the bytes go. The same syncs without a ledger show what of it is the disk's: no
+ledger that survives a power cut can be faster. All take turns, so that a disk that others use slows
+them alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import statistics
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from record import save
 
 from instrument.campaign.ledger import Ledger
+from instrument.campaign.ledger.files import sync_folder
 from instrument.design import Design
 
 SHAPES = {"small": (1, 1, 8, 8), "demo": (36, 1, 128, 128), "large": (32, 1, 1024, 1024)}
@@ -64,6 +67,22 @@ def one_trial(ledger: Ledger, number: int, counts: NDArray[np.uint16]) -> dict[s
     return {name: (b - a) * 1e3 for name, a, b in zip(STEPS, at_s, at_s[1:], strict=False)}
 
 
+def bare_syncs_ms(folder: Path) -> float:
+    """Milliseconds of what the disk does for a trial: three appends, one new file, one rename."""
+    with (folder / "log").open("ab", buffering=0) as log:
+        started_s = time.perf_counter()
+        for _ in STEPS:
+            log.write(bytes(4096))
+            os.fsync(log.fileno())
+    temporary = folder / "frames.partial"
+    with temporary.open("wb", buffering=0) as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())
+    temporary.replace(folder / "frames")
+    sync_folder(folder)
+    return (time.perf_counter() - started_s) * 1e3
+
+
 def dd_mb_per_s(folder: Path) -> float | None:
     """Speed of `dd` with fsync, MB/s of 1e6 bytes; None where there is no dd."""
     if shutil.which("dd") is None:
@@ -94,6 +113,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     }
     times: dict[str, list[dict[str, float]]] = {name: [] for name in SHAPES}
     dd: list[float] = []
+    bare: list[float] = []
     number = 0
     with Ledger.create(folder / "run", {}) as ledger:
         for _ in range(rounds):
@@ -102,6 +122,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
             for name, counts in batches.items():
                 for _ in range(TRIALS_A_ROUND[name]):
                     times[name].append(one_trial(ledger, number, counts))
+                    bare.append(bare_syncs_ms(folder))
                     number += 1
     totals = {name: [sum(each.values()) for each in of] for name, of in times.items()}
     without_bytes_ms = statistics.median(each["capture"] for each in times["small"])
@@ -113,6 +134,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     overhead_ms = statistics.median(totals["small"])
     return {
         "without_bytes_ms": spread(totals["small"]),
+        "bare_syncs_ms": spread(bare),
         "demo": {
             "mb": demo_mb,
             "total_ms": spread(totals["demo"]),
