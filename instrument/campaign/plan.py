@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from instrument.config import Config
+from instrument.config import Config, SearchConfig
 from instrument.design import Design, DesignSpace
 from instrument.search.confirm import Confirmation, Decision
 from instrument.search.engines import make_engine
@@ -26,6 +26,11 @@ class Proposal:
 
     phase: str
     design: Design
+
+
+def reserved_for_confirmation(search: SearchConfig) -> int:
+    """Trials that are kept for repeats of the contenders."""
+    return min(CONTENDERS * search.confirm.repeats, max(0, search.trials - 2))
 
 
 class Plan:
@@ -52,8 +57,7 @@ class Plan:
         search = config.search
         self._space = space
         self._search = search
-        self._room = min(CONTENDERS * search.confirm.repeats, max(0, search.trials - 2))
-        budget = search.trials - self._room
+        budget = search.trials - reserved_for_confirmation(search)
         self._engine = make_engine(
             search.engine, space, seed=search.seed, budget=budget, steps=search.steps
         )

@@ -7,9 +7,10 @@ design becomes a number.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -56,13 +57,14 @@ class Measured:
 
 @dataclass(slots=True, kw_only=True)
 class _Trial:
-    """A trial under way: its frames so far, and whether its design is on the bench."""
+    """A trial under way: its frames so far, in how many parts; is its design on the bench."""
 
     number: int
     proposal: Proposal
     stopwatch: Stopwatch
     pauses: Pauses
     counts: Counts
+    parts: int = 0
     exposure_ms: float = 0.0
     is_applied: bool = False
 
@@ -87,6 +89,9 @@ class Measurement:
         That the scores stand on.
     control
         Says when to pause or to end, between two exposures.
+    dose
+        Takes the objects of a batch that was just captured and returns what it gave to the sample,
+        for its record; None where that is not known.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Measurement:
         positions: Positions,
         noise: BenchNoise,
         control: Control,
+        dose: Callable[[int], dict[str, Any] | None] = lambda _objects: None,
     ):
         self._bench = bench
+        self._dose = dose
         self._ledger = ledger
         self._bus = bus
         self._config = bench.config
@@ -159,7 +166,7 @@ class Measurement:
             return
         if row.record.get("refused") is not None:  # killed before it was said
             raise BatchRefused(row.record["refused"])
-        trial.counts = self._ledger.load_batch(row)
+        trial.counts, trial.parts = self._ledger.load_batch(row), len(row.parts)
         trial.exposure_ms = float(row.record["exposure_ms"])
 
     def _score_of(self, trial: _Trial) -> Score:
@@ -196,6 +203,7 @@ class Measurement:
             trial.counts = (
                 batch.counts if is_first else np.concatenate((trial.counts, batch.counts))
             )
+            trial.parts += 1
             trial.exposure_ms = batch.exposure_ms
         return trial.counts[:objects], trial.exposure_ms
 
@@ -203,6 +211,9 @@ class Measurement:
         """Apply, capture the objects that are missing, make durable, apply the policies."""
         batch = self._expose(trial, objects)
         record = batch.record()
+        dose = self._dose(len(batch.counts))
+        if dose is not None:
+            record["dose"] = dose
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
@@ -225,6 +236,8 @@ class Measurement:
         if not trial.is_applied:
             self._apply(trial)
         before = trial.objects * self._config.shots
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(trial.number, trial.parts)
         return capture_batch(
             self._bench,
             self._positions[trial.objects : objects],
