@@ -5,8 +5,8 @@ as a control with fixed batches of as many objects as the adaptive ones had on a
 shows whether deciding trial by trial does better than simply taking fewer objects.
 
 Quality of a confirmed design is what only the simulator can say: the rms of the wavefront that is
-left, and the true score: the design's information on a fresh bench of the same seed, on 64 objects
-of a grid of its own, with fresh noise, in many repeats by turns with the other designs.
+left, and the true score: the design's information with the simulator's own expected images of 64
+objects of another grid and fresh noise, averaged over many repeats.
 
 Equal means (stated before the first run): the 95 % interval of the paired difference in true score,
 adaptive less fixed, Student's t over seeds, ends above -MARGIN bits/pixel. The margin is the
@@ -28,6 +28,7 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,21 +38,22 @@ import numpy as np
 from record import save
 from scipy import stats
 
-from instrument.bench.acquisition import capture_batch
+from drivers.virtual.options import PupilMicroscopeOptions
+from drivers.virtual.worlds.pupil import SLM_SETTLE_S, PupilWorld
 from instrument.bench.calibration_plan import LOOK_FRAMES
 from instrument.bench.connect import connect
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.ledger import Ledger, TrialRow
 from instrument.campaign.run import recorded_config
 from instrument.campaign.scoring import load_noise, score_batch
-from instrument.config import Config
+from instrument.config import CameraRole, Config, LightRole
 from instrument.design import Design
 from instrument.grid import grid_positions
 from instrument.search.enough import is_worse, paired, spread, told_standard_error
 
 MARGIN = 0.0012  # bits/pixel
 SEEDS = range(10)
-TRUE_OBJECTS, TRUE_SPACING_UM, TRUE_REPEATS = 64, 100.0, 6
+TRUE_OBJECTS, TRUE_SPACING_UM, TRUE_REPEATS = 64, 100.0, 30
 COUNT, LOOKS = 36, (12, 24, 36)
 LEVEL = 0.05
 
@@ -93,24 +95,62 @@ def other_frames(run_dir: Path, said: dict[str, Any]) -> int:
 
 
 def true_scores(run_dir: Path, designs: dict[str, Design]) -> dict[str, list[float]]:
-    """Bits/pixel of designs on a fresh bench, one a repeat, forth and back in turn."""
+    """Bits/pixel of designs on the simulator itself, one a repeat, with noise of their own."""
     with Ledger.read(run_dir) as ledger:
         config = recorded_config(ledger)
+    with connect(config) as bench:
+        noise = load_noise(config, bench, run_dir)
+        space, watch = bench.space(), Stopwatch()
+        patterns = {
+            name: bench.apply(design, space=space, stopwatch=watch).patterns["slm"]
+            for name, design in designs.items()
+        }
+    options = config.bench.micromanager
+    seed = config.search.seed  # the bench's too, unless the file gives one
+    light, camera = config.bench.roles["light"], config.bench.roles["camera"]
+    if not (
+        isinstance(options, PupilMicroscopeOptions)
+        and isinstance(light, LightRole)
+        and isinstance(camera, CameraRole)
+    ):
+        raise TypeError("the demo's bench is a pupil microscope with a light and a camera")
+    world = PupilWorld(
+        seed=seed,
+        sample=options.sample,
+        fill=options.fill,
+        aberration_rms_rad=options.aberration_rms_rad,
+        optical_power_mw=lambda: light.level,
+    )
+    found: dict[str, list[float]] = {}
+    exposure_s = camera.exposure_ms / 1e3
+    for index, (name, design) in enumerate(designs.items()):
+        world.show(patterns[name])
+        world.z.move(design.values["focus"][0])
+        expected = expected_electrons(world, exposure_s)
+        rng = np.random.default_rng((seed, index))
+        found[name] = []
+        for _ in range(TRUE_REPEATS):
+            counts = np.stack([
+                world.sensor.expose(e, exposure_s=exposure_s, rng=rng) for e in expected
+            ])[:, np.newaxis]
+            score = score_batch(counts, noise, config, density="gaussian")
+            found[name].append(score.estimate.bits_per_pixel)
+    return found
+
+
+def expected_electrons(world: PupilWorld, exposure_s: float) -> list[np.ndarray]:
+    """Return the expected image of every object, once modulator and stages have come to rest."""
     positions = grid_positions(
         TRUE_OBJECTS, spacing_um=TRUE_SPACING_UM, centre_um=(0, 0), order="snake", seed=0
     )
-    found: dict[str, list[float]] = {name: [] for name in designs}
-    with connect(config) as bench:
-        noise = load_noise(config, bench, run_dir)
-        for repeat in range(TRUE_REPEATS):
-            for name in list(designs)[:: -1 if repeat % 2 else 1]:
-                bench.apply(designs[name], space=bench.space(), stopwatch=Stopwatch())
-                batch = capture_batch(
-                    bench, positions, stopwatch=Stopwatch(), on_frame=lambda _i, _f: None
-                )
-                score = score_batch(batch.counts, noise, config, density="gaussian")
-                found[name].append(score.estimate.bits_per_pixel)
-    return found
+    images: list[np.ndarray] = []
+    for position in positions:
+        world.xy.move(*position)
+        at_rest_s = time.monotonic() + SLM_SETTLE_S
+        while not (world.xy.is_done() and world.z.is_done() and time.monotonic() > at_rest_s):
+            time.sleep(SLM_SETTLE_S)
+        images.append(world.expected_electrons(exposure_s))
+    return images
 
 
 def scales(run_dir: Path, config: Config) -> dict[str, Any]:

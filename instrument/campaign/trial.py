@@ -68,13 +68,14 @@ class Captured:
 
 @dataclass(slots=True, kw_only=True)
 class _Trial:
-    """A trial under way: its frames so far, and whether its design is on the bench."""
+    """A trial under way: its frames so far, in how many parts; is its design on the bench."""
 
     number: int
     proposal: Proposal
     stopwatch: Stopwatch
     pauses: Pauses
     counts: Counts
+    parts: int = 0
     exposure_ms: float = 0.0
     is_applied: bool = False
 
@@ -222,7 +223,7 @@ class Measurement:
             return
         if row.record.get("refused") is not None:  # killed before it was said
             raise BatchRefused(row.record["refused"])
-        trial.counts = self._ledger.load_batch(row)
+        trial.counts, trial.parts = self._ledger.load_batch(row), len(row.parts)
         trial.exposure_ms = float(row.record["exposure_ms"])
 
     def _score_of(self, trial: _Trial) -> Score:
@@ -263,6 +264,7 @@ class Measurement:
             trial.counts = (
                 batch.counts if is_first else np.concatenate((trial.counts, batch.counts))
             )
+            trial.parts += 1
             trial.exposure_ms = batch.exposure_ms
         return trial.counts[:objects], trial.exposure_ms
 
@@ -297,6 +299,8 @@ class Measurement:
         if self._bench.seed_noise is not None:
             self._bench.seed_noise(trial.number, trial.objects)
         before = trial.objects * self._config.shots
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(trial.number, trial.parts)
         return capture_batch(
             self._bench,
             self._positions[trial.objects : objects],
