@@ -51,7 +51,7 @@ def run_seed(seed: int, folder: Path, extra: list[str]) -> dict[str, Any]:
 
 def overhead(run_dir: Path) -> dict[str, Any]:
     """Where the time of the trials went."""
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         rows = [row for row in ledger.trials() if row.state == "scored"]
     total_s = sum(row.seconds or 0.0 for row in rows)
     names = sorted({name for row in rows for name in row.timings})

@@ -68,10 +68,10 @@ def start_run(run_dir: Path, port: int) -> subprocess.Popen[bytes]:
 def acknowledged(run_dir: Path) -> list[TrialRow]:
     if not (run_dir / LEDGER_FILE).exists():
         return []
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         rows = ledger.trials()
         for row in rows:
-            if row.batch_file is not None:
+            if row.parts:
                 ledger.load_batch(row)  # raises unless the file is what was acknowledged
     return [row for row in rows if row.state == "scored"]
 

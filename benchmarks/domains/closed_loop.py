@@ -86,7 +86,7 @@ def run_loop(path: Path, overrides: list[str], *, seed: int, folder: Path) -> Fo
     wall_s = time.perf_counter() - started_s
     summary = json.loads(finished.stdout)
     best = summary["best"]
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         meta, trials = ledger.meta(), list(ledger.trials())
     config = parse_config(meta["config"], source=str(run_dir), folder=run_dir)
     design = Design({name: tuple(values) for name, values in best["design"].items()})

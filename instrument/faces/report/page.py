@@ -45,7 +45,7 @@ def write_report(run_dir: Path) -> Path:
     LedgerError
         If there is no readable ledger.
     """
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         template = environment(Path(__file__).parent).get_template("report.html.j2")
         page = template.render(_content(ledger))
     file = run_dir / REPORT_FILE

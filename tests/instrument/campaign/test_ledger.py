@@ -27,6 +27,7 @@ def test_a_scored_trial_comes_back_whole_after_reopening(ledger):
         0, score=12.5, standard_error=0.5, estimate={"bits_per_pixel": 0.7},
         seconds=1.5, timings={"score": 0.25},
     )  # fmt: skip
+    ledger.close()
     with Ledger.open(ledger.run_dir) as again:
         (row,) = again.trials()
         assert (row.number, row.phase, row.state, row.design) == (0, "search", "scored", DESIGN)
@@ -48,7 +49,7 @@ def test_a_failed_trial_keeps_its_frames_and_says_why(ledger):
 def test_an_edited_batch_is_not_believed(ledger):
     asked_and_captured(ledger)
     (row,) = ledger.trials()
-    path = ledger.run_dir / row.batch_file
+    path = ledger.run_dir / row.parts[0].file
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -59,14 +60,14 @@ def test_an_edited_batch_is_not_believed(ledger):
 def test_a_missing_batch_is_named(ledger):
     asked_and_captured(ledger)
     (row,) = ledger.trials()
-    (ledger.run_dir / row.batch_file).unlink()
+    (ledger.run_dir / row.parts[0].file).unlink()
     with pytest.raises(LedgerError, match="trial00000"):
         ledger.load_batch(row)
 
 
 def test_debris_of_a_killed_capture_is_overwritten(ledger):
     ledger.ask(number=0, phase="search", design=DESIGN)
-    (ledger.run_dir / "batches" / "trial00000.partial").write_bytes(b"half")
+    (ledger.run_dir / "batches" / "trial00000.npy.partial").write_bytes(b"half")
     (ledger.run_dir / "batches" / "trial00000.npy").write_bytes(b"torn")
     ledger.capture(0, COUNTS, {})
     np.testing.assert_array_equal(ledger.load_batch(ledger.trials()[0]), COUNTS)

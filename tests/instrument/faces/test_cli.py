@@ -47,7 +47,7 @@ def test_the_demo_prints_one_json_document_and_ends_cleanly(demo_run):
 
 def test_the_demo_leaves_a_whole_record(demo_run):
     folder, _ = demo_run
-    with Ledger.open(folder) as ledger:
+    with Ledger.read(folder) as ledger:
         meta = ledger.meta()
         assert meta["status"] == "finished"
         assert [device["kind"] for device in meta["devices"]] == [
@@ -104,7 +104,7 @@ def test_the_loop_runs_on_compiled_adapters(tmp_path):
     finished = infoloop("run", "democamera.yaml", "--output", tmp_path / "run", "--json")
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout)["trials"] >= 5
-    with Ledger.open(tmp_path / "run") as ledger:
+    with Ledger.read(tmp_path / "run") as ledger:
         assert {row.state for row in ledger.trials()} == {"scored"}
         assert ledger.meta()["devices"][0]["identity"] == "DemoCamera/DCam"
 

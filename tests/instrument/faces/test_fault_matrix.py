@@ -287,7 +287,7 @@ def test_a_fault_ends_typed_dark_and_on_record(
     with pytest.raises(fault.error, match=fault.says):
         raise caught[0]
     assert led.optical_power_mw() == 0.0
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         assert ledger.meta()["status"] == "failed"
         assert str(caught[0]) in ledger.meta()["why"]
         scored = [row for row in ledger.trials() if row.state == "scored"]

@@ -60,7 +60,7 @@ def kill_with_the_light_on(port, run_dir, *options):
         wait_until(lambda: is_lit(port))
         victim.kill()
     assert victim.returncode == -signal.SIGKILL
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         acknowledged = [row for row in ledger.trials() if row.state == "scored"]
         for row in acknowledged:
             ledger.load_batch(row)  # it verifies the checksum
@@ -92,7 +92,7 @@ def test_a_kill_with_the_light_on_is_resumed_dark_first_and_loses_nothing(led, t
     assert next(command for command in commands if not command.endswith("?")) == "OUTP OFF"
     assert commands.index("OUTP OFF") < commands.index("SIM:OPT?")  # before any exposure
     assert not is_lit(port)
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         assert ledger.trials()[: len(acknowledged)] == acknowledged
 
 
@@ -127,7 +127,7 @@ def test_an_adapter_that_crashes_the_process_leaves_no_light_on(led, cpp_config,
     assert "ended with the light on" in crashed.stderr  # it has its say before the pipe ends
     assert "light is off" in crashed.stderr
     assert not is_lit(port)
-    with Ledger.open(run_dir) as ledger:
+    with Ledger.read(run_dir) as ledger:
         assert [row.state for row in ledger.trials()] == ["scored", "asked"]
         assert ledger.load_batch(ledger.trials()[0]).shape[0] == 36
 

@@ -363,8 +363,6 @@ def row(bits, per_object):
         state="scored",
         design=START,
         asked_at="",
-        batch_file=None,
-        batch_sha256=None,
         record={},
         score=bits,
         standard_error=0.1,

@@ -1,0 +1,24 @@
+"""The durable record of a campaign: one SQLite file and immutable `.npy` files of frames.
+
+The only package that knows the format (docs/reference/ledger-schema.md); what is acknowledged, and
+when, is told in docs/concepts/ledger.md.
+"""
+
+from instrument.campaign.ledger.files import BATCH_FOLDER
+from instrument.campaign.ledger.ledger import LEDGER_FILE, Ledger
+from instrument.campaign.ledger.problems import LedgerError, LedgerFull
+from instrument.campaign.ledger.rows import BatchPart, JournalRow, SessionRow, TrialRow
+from instrument.campaign.ledger.schema import SCHEMA_VERSION
+
+__all__ = [
+    "BATCH_FOLDER",
+    "LEDGER_FILE",
+    "SCHEMA_VERSION",
+    "BatchPart",
+    "JournalRow",
+    "Ledger",
+    "LedgerError",
+    "LedgerFull",
+    "SessionRow",
+    "TrialRow",
+]
