@@ -104,7 +104,7 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parabola:
-    """Log scores of one visit along one parameter: level + slope u + curvature u^2, u from centre."""
+    """Log scores of a visit along one parameter: slope u + curvature u^2, u from the centre."""
 
     slope: float
     slope_error: float
@@ -236,25 +236,29 @@ class DriftModel:
     def _follow_lamp(self, curvatures: Mapping[str, Float[np.ndarray, " visits"]]) -> Course:
         """Fit the course of the score at one and the same point of each reference's shape."""
         levels, errors = [], []
-        first_of: dict[int, Visit] = {}
+        first_of: dict[int, int] = {}
+        times = self._times()
+        moves = {name: course.at(times) for name, course in self._positions.items()}
         for index, visit in enumerate(self._visits):
-            first = first_of.setdefault(visit.reference, visit)
+            first = first_of.setdefault(visit.reference, index)
             of_visit = {name: float(curvatures[name][index]) for name in self._follow}
             level, error = _level(visit, of_visit)
             for name, curvature in of_visit.items():
-                if name not in visit.sides:
+                if name not in visit.sides or name not in moves:
                     continue
-                now, uncertainty = self.moved(name, visit.at_s)
-                then, _ = self.moved(name, first.at_s)
-                marker = first.centre_at[name] + now - then - visit.centre_at[name]
+                moved, uncertainty = moves[name]
+                marked = self._visits[first].centre_at[name] + float(moved[index] - moved[first])
+                marker = marked - visit.centre_at[name]
                 slope = _parabola(visit, name).slope
                 level += slope * marker + curvature * marker**2
-                error = math.hypot(error, (slope + 2 * curvature * marker) * uncertainty)
+                error = math.hypot(
+                    error, (slope + 2 * curvature * marker) * float(uncertainty[index])
+                )
             levels.append(level)
             errors.append(error)
         self._log_levels = np.array(levels)
         references = np.array([visit.reference for visit in self._visits])
-        return Course(self._times(), self._log_levels, np.array(errors), references)
+        return Course(times, self._log_levels, np.array(errors), references)
 
 
 def _parabola(visit: Visit, name: str) -> _Parabola:
