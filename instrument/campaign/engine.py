@@ -9,14 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.drifting import REFERENCE, Drifting
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
+    Notice,
     TrialScored,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
@@ -29,7 +33,7 @@ from instrument.campaign.scoring import (
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
-from instrument.campaign.trial import Measurement
+from instrument.campaign.trial import Measurement, captured_at
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
 from instrument.search.protocol import Observation
@@ -78,7 +82,12 @@ class Campaign:
             noise=self._noise,
             stop=stop,
         )
-        self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
+        plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
+        drift = self._config.drift
+        self._drifting = None if drift is None else Drifting(plan, self.space, drift)
+        self._plan: Plan | Drifting = self._drifting or plan
+        self._began_at: datetime | None = None
+        self._at_s = 0.0
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
             number: float(row.estimate["bits_per_pixel"])
@@ -133,27 +142,36 @@ class Campaign:
         stopwatch = Stopwatch()
         if row is None:
             with stopwatch.measure("ledger"):
-                self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
+                self._ledger.ask(
+                    number=number,
+                    phase=proposal.phase,
+                    design=proposal.design,
+                    plan=proposal.plan,
+                )
         else:
             self._check_same(row, proposal)
+        if proposal.notice is not None:
+            self._bus.emit(Notice(text=f"trial {number}: {proposal.notice}"))
         measured = self._measurement.run(number, proposal, row)
         seconds = time.perf_counter() - started_s + propose_s
         score = measured.score
+        self._note_time(measured.captured_at)
+        seen = self._observation(number, proposal, score, seconds)
         if score is None:
             why = measured.why or "no score"
             self._ledger.fail(number, why=why, seconds=seconds)
-            self._tell(number, proposal, None, seconds, why=why)
+            self._tell(seen, proposal, None, why=why)
             return
         ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
         self._ledger.score(
             number,
             score=score.objective,
             standard_error=score.standard_error,
-            estimate=as_plain(score.estimate),
+            estimate=as_plain(score.estimate) | self._beside(seen),
             seconds=seconds,
             timings={**measured.timings, "ledger": ledger_s, "propose": propose_s},
         )
-        self._tell(number, proposal, score, seconds)
+        self._tell(seen, proposal, score)
 
     def _check_noise(self, when: When, design: Design) -> None:
         """Compare repeats of one scene with the calibration: before the first new trial, and last.
@@ -181,24 +199,46 @@ class Campaign:
 
     # ---- what is known
 
+    def _observation(
+        self, number: int, proposal: Proposal, score: Score | None, seconds: float
+    ) -> Observation:
+        return Observation(
+            trial=number,
+            design=proposal.design,
+            score=None if score is None else score.objective,
+            standard_error=0.0 if score is None else score.standard_error,
+            cost_s=seconds,
+            at_s=self._at_s,
+        )
+
+    def _beside(self, seen: Observation) -> dict[str, Any]:
+        """Return what the ledger keeps beside a raw score."""
+        return {} if self._drifting is None else self._drifting.note(seen)
+
+    def _note_time(self, captured: tuple[str, str] | None) -> None:
+        """Keep when a trial was captured: the middle, in seconds since the first trial began."""
+        if captured is None:
+            return  # no frames: the time of the last one
+        start, end = (datetime.fromisoformat(text) for text in captured)
+        self._began_at = self._began_at or start
+        self._at_s = (start - self._began_at + (end - start) / 2).total_seconds()
+
+    def _record_drift(self, phase: str) -> None:
+        """Keep what the visits to the reference say, smoothed anew after each of their trials."""
+        if self._drifting is not None and phase == REFERENCE:
+            self._ledger.set_meta("drift", self._drifting.history())
+
     def _tell(
         self,
-        number: int,
+        seen: Observation,
         proposal: Proposal,
         score: Score | None,
-        seconds: float,
         *,
         why: str | None = None,
     ) -> None:
-        self._plan.tell(
-            Observation(
-                trial=number,
-                design=proposal.design,
-                score=None if score is None else score.objective,
-                standard_error=0.0 if score is None else score.standard_error,
-                cost_s=seconds,
-            )
-        )
+        self._plan.tell(seen)
+        self._record_drift(proposal.phase)
+        number = seen.trial
         if score is not None:
             self._bits_per_pixel[number] = score.estimate.bits_per_pixel
         best = self._plan.best_observed()
@@ -211,7 +251,7 @@ class Campaign:
                 standard_error=None if score is None else score.standard_error_per_pixel,
                 best_trial=None if best is None else best.trial,
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
-                seconds=seconds,
+                seconds=seen.cost_s,
                 why=why,
             )
         )
@@ -219,6 +259,7 @@ class Campaign:
     def _replay(self, row: TrialRow, proposal: Proposal) -> None:
         """Tell the plan what the ledger knows; the plan must have proposed just that."""
         self._check_same(row, proposal)
+        self._note_time(captured_at(row))
         self._plan.tell(
             Observation(
                 trial=row.number,
@@ -226,6 +267,7 @@ class Campaign:
                 score=row.score,
                 standard_error=row.standard_error or 0.0,
                 cost_s=row.seconds or 0.0,
+                at_s=self._at_s,
             )
         )
 
@@ -270,6 +312,18 @@ class Campaign:
                     "set its labels as they were, or start a new run"
                 )
         return space
+
+    def here(self, design: Design) -> Proposal:
+        """Return a design with where it is on the bench as it has drifted."""
+        return (
+            Proposal("end", design)
+            if self._drifting is None
+            else self._drifting.here("end", design)
+        )
+
+    def drift(self) -> str | None:
+        """Say what has drifted; None where that is not measured, or not yet."""
+        return None if self._drifting is None else self._drifting.summary()
 
     def outcome(self) -> Outcome:
         """Say how things stand: the confirmed best, or the best so far."""

@@ -208,6 +208,9 @@ def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.E
     try:
         ending.outcome = campaign.run()
         ending.status = "aborted" if stop.is_set() else "finished"
+        said = campaign.drift()
+        if said is not None:
+            bus.emit(Notice(text=said))
         ending.truth = _leave_bench(bench, ledger, campaign, ending.outcome)
     except Interrupted as signal:
         ending.status, ending.why = "aborted", str(signal)
@@ -226,7 +229,10 @@ def _leave_bench(
     designs = {"best": outcome.best_design, "start": campaign.space.start}
     design = designs.get(bench.config.safety.on_stop)
     if design is not None:
-        bench.apply(design, space=campaign.space, stopwatch=Stopwatch())
+        left = campaign.here(design)
+        bench.apply(left.on_bench, space=campaign.space, stopwatch=Stopwatch())
+        if left.plan:
+            ledger.set_meta("left", {"design": left.on_bench.to_json(), **left.plan})
         bench.keep_design()
     if bench.truth is None:
         return None

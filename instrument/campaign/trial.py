@@ -42,13 +42,23 @@ MISSPECIFIED = (
 )
 
 
+def captured_at(row: TrialRow) -> tuple[str, str] | None:
+    """Return when a recorded trial's capture started and ended, ISO 8601; None without frames."""
+    found = row.record.get("captured_at")
+    return None if found is None else (found[0], found[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a trial came to: a score, or why there is none; and where its time went (seconds)."""
+    """What a trial came to: a score, or why there is none; and where its time went (seconds).
+
+    `captured_at` is when its capture started and ended, ISO 8601; None without frames.
+    """
 
     score: Score | None
     why: str | None
     timings: dict[str, float]
+    captured_at: tuple[str, str] | None = None
 
 
 class Measurement:
@@ -91,6 +101,7 @@ class Measurement:
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
         self._last_live_s = 0.0
+        self._captured_at: tuple[str, str] | None = None
 
     def run(self, number: int, proposal: Proposal, row: TrialRow | None) -> Measured:
         """Capture and score a trial that the ledger was asked for; frames it has are not repeated.
@@ -108,19 +119,23 @@ class Measurement:
             The campaign cannot go on.
         """
         stopwatch = Stopwatch()
+        self._captured_at = None
         try:
             counts, exposure_ms = self._frames_of(number, proposal, row, stopwatch)
             with stopwatch.measure("score"):
-                score = self._score(counts, exposure_ms)
+                score, why = self._score(counts, exposure_ms), None
         except (BatchRefused, EstimationError) as error:
-            return Measured(score=None, why=str(error), timings=stopwatch.seconds())
-        return Measured(score=score, why=None, timings=stopwatch.seconds())
+            score, why = None, str(error)
+        return Measured(
+            score=score, why=why, timings=stopwatch.seconds(), captured_at=self._captured_at
+        )
 
     def _frames_of(
         self, number: int, proposal: Proposal, row: TrialRow | None, stopwatch: Stopwatch
     ) -> tuple[UInt16[np.ndarray, "objects shots height width"], float]:
         """Return counts and exposure (ms): from the disk where they are there, else captured."""
         if row is not None and row.state == "captured":
+            self._captured_at = captured_at(row)
             if row.record.get("refused") is not None:  # killed before it was said
                 raise BatchRefused(row.record["refused"])
             return self._ledger.load_batch(row), float(row.record["exposure_ms"])
@@ -144,6 +159,7 @@ class Measurement:
         pauses = Pauses(self._bench, self._bus, stop=self._stop)
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
+        self._captured_at = batch.captured_at
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
@@ -165,7 +181,7 @@ class Measurement:
     def _expose(
         self, number: int, proposal: Proposal, stopwatch: Stopwatch, pauses: Pauses
     ) -> Batch:
-        applied = self._bench.apply(proposal.design, space=self._space, stopwatch=stopwatch)
+        applied = self._bench.apply(proposal.on_bench, space=self._space, stopwatch=stopwatch)
         self._bus.emit(
             TrialStarted(
                 trial=number,

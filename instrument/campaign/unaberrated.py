@@ -15,7 +15,7 @@ from instrument.grid import grid_positions
 
 
 def unaberrated_bits_per_pixel(config: Config, run_dir: Path, *, density: DensityName) -> float:
-    """Score one batch of a second virtual bench: same sample, sensor, light, no aberration, no drift.
+    """Score one batch of a second virtual bench: same sample, sensor, light; no aberration.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from instrument.config._design_file import (
     load_design_config,
     parse_design_config,
 )
+from instrument.config._drift import DriftConfig, FollowConfig
 from instrument.config._load import (
     ConfigError,
     find_declarations,
@@ -92,9 +93,11 @@ __all__ = [
     "DesignConfig",
     "DiscParameter",
     "DisplayConfig",
+    "DriftConfig",
     "DriverConfig",
     "EmitterRole",
     "ExposureParameter",
+    "FollowConfig",
     "FourierParameter",
     "GradientSearch",
     "HadamardParameter",

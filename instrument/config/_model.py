@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from instrument.config._bench import BenchConfig
+from instrument.config._drift import DriftConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
 from instrument.config._section import Finite, Positive, Section
@@ -117,5 +118,6 @@ class Config(Section):
     noise: NoiseConfig
     score: ScoreConfig = ScoreConfig()
     search: SearchConfig = SearchConfig()
+    drift: DriftConfig | None = None
     safety: SafetyConfig = SafetyConfig()
     output: Path = Path("runs")

@@ -30,6 +30,8 @@ class Observation:
         Known standard error of the score, in the same unit.
     cost_s
         Seconds the trial took.
+    at_s
+        When it was captured, seconds since the campaign's first capture.
     """
 
     trial: int
@@ -37,6 +39,7 @@ class Observation:
     score: float | None
     standard_error: float
     cost_s: float
+    at_s: float = 0.0
 
 
 class Optimizer(Protocol):
