@@ -144,13 +144,14 @@ class DriftModel:
     def moved(self, name: str, at_s: float) -> tuple[float, float]:
         """Return how far a parameter's coordinate has moved since the first visit, and its error.
 
-        In the parameter's unit, at any time; zero while nothing is known.
+        In the parameter's unit, at any time; zero while nothing is known. Where the first visits
+        showed no top, the course is continued backwards to them.
         """
         course = self._positions.get(name)
         if course is None:
             return 0.0, 0.0
-        mean, error = course.at(np.array([at_s]))
-        return float(mean[0]), float(error[0])
+        (now, then), (error, error_then) = course.at(np.array([at_s, self._visits[0].at_s]))
+        return float(now - then), float(np.hypot(error, error_then))
 
     def correct(
         self,

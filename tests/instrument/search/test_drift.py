@@ -119,6 +119,14 @@ def test_another_reference_goes_on_where_the_first_was():
     assert seen.reference_score(0) == pytest.approx(100.0, rel=2e-3)
 
 
+def test_what_crept_before_there_was_a_top_is_counted_too():
+    flat = [visit(float(t), crept_um=0.5 * t, curvature=0.001) for t in range(2)]
+    clear = [visit(float(t), crept_um=0.5 * t, reference=1) for t in range(2, 7)]
+    seen = model(*flat, *clear)
+    assert seen.moved("focus", 0.0) == (0.0, pytest.approx(0.0, abs=0.1))
+    assert seen.moved("focus", 6.0)[0] == pytest.approx(3.0, abs=0.05)
+
+
 def test_unequal_steps_find_the_same_top():
     sides = {
         "focus": tuple(
