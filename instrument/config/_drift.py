@@ -45,7 +45,7 @@ class DriftConfig(Section):
     one, where a shift shows more clearly; `start` stays with the start.
     """
 
-    every: int = Field(default=8, ge=2, le=10_000)
+    every: int = Field(default=12, ge=2, le=10_000)
     reference: Literal["best", "start"] = "best"
     follow: dict[str, FollowConfig] = Field(default_factory=dict)
 
