@@ -75,7 +75,7 @@ def run_arm(arm: str, seed: int, folder: Path, extra: list[str]) -> dict[str, An
     design = Design({name: tuple(values) for name, values in summary["best"]["design"].items()})
     (focus_um,) = design.values["focus"]
     truth = meta["truth"]
-    offset_um = meta.get("left", {}).get("offsets", {}).get("focus", [0.0])[0]
+    offset_um = meta["left_at"]["offsets"].get("focus", [0.0])[0]
     at_um = {
         "as_left": focus_um + offset_um + truth.get("final_focus_drift_um", 0.0),
         "as_written": focus_um + truth.get("initial_focus_drift_um", 0.0),

@@ -20,6 +20,7 @@ from drivers import FrameLoss, Position
 from instrument.bench.bench import Bench
 from instrument.bench.camera_mode import temperature_c
 from instrument.bench.disturbance import Disturbance, Watch
+from instrument.bench.holding import PauseAsked, never
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.monitors import Monitors
 from instrument.bench.timing import Stopwatch
@@ -106,9 +107,9 @@ class Batch:
         }
 
 
-def end_the_batch(tripped: InterlockTripped) -> None:
-    """Wait for no interlock: raise it."""
-    raise tripped
+def end_the_batch(held: InterlockTripped | PauseAsked) -> None:
+    """Wait for nothing: raise it."""
+    raise held
 
 
 def capture_batch(
@@ -117,13 +118,15 @@ def capture_batch(
     *,
     stopwatch: Stopwatch,
     on_frame: OnFrame,
-    on_trip: Callable[[InterlockTripped], None] = end_the_batch,
+    on_trip: Callable[[InterlockTripped | PauseAsked], None] = end_the_batch,
+    checkpoint: Callable[[], None] = never,
 ) -> Batch:
     """Visit every position with the light on and expose once a shot at each.
 
     Shots come in the order of the bench file: all shots of one object in turn, or all objects under
     the setting of one shot. A frame during which an interlock opened is taken again; so are all
     shots of the object where the modulator brings them by itself (`instrument.bench.triggered`).
+    After every wait the sample stage is told again where to be: somebody may have been at it.
 
     Parameters
     ----------
@@ -136,11 +139,15 @@ def capture_batch(
     on_frame
         Called with index and frame; for live view, must return at once.
     on_trip
-        Called in the dark when an interlock does not hold; returns when the batch may go on.
+        Called in the dark when an interlock does not hold or a pause is asked; returns when the
+        batch may go on.
+    checkpoint
+        Called before the light comes on and before every exposure; raises `PauseAsked` when the
+        light is to go off for a while. What else it raises ends the batch, in the dark.
 
     Raises
     ------
-    InterlockTripped
+    InterlockTripped, PauseAsked
         From `on_trip`.
     WatchdogTripped
         Something took too long with the light on; it is off.
@@ -164,8 +171,10 @@ def capture_batch(
     with triggered_shots(bench, stopwatch=stopwatch) as triggered:
         while visits:
             try:
+                checkpoint()
                 with bench.illuminated(stopwatch=stopwatch):
                     while visits:
+                        checkpoint()
                         index, shot = visits[0]
                         if index != visited:
                             here = bench.move_sample(role, positions[index], stopwatch=stopwatch)
@@ -179,12 +188,13 @@ def capture_batch(
                             counts[index, shot] = frame
                             on_frame(taken, counts[index, shot])
                             taken += 1
-            except InterlockTripped as tripped:
+            except (InterlockTripped, PauseAsked) as held:
                 if triggered is not None:
                     triggered.stop()
-                pauses.append({"frames_before": taken, "at": _now(), "why": str(tripped)})
+                pauses.append({"frames_before": taken, "at": _now(), "why": str(held)})
+                visited = None
                 with stopwatch.measure("pause"):
-                    on_trip(tripped)
+                    on_trip(held)
     if taken != len(positions) * shots:
         raise FrameLoss(f"{len(positions) * shots} frames planned, {taken} taken")
     disturbances = tuple(watch.disturbances())
@@ -244,7 +254,12 @@ def _first_read_back(bench: Bench) -> tuple[dict[str, list[float]], ...]:
 
 
 def capture_repeats(
-    bench: Bench, position: Position, repeats: int, *, stopwatch: Stopwatch
+    bench: Bench,
+    position: Position,
+    repeats: int,
+    *,
+    stopwatch: Stopwatch,
+    checkpoint: Callable[[], None] = never,
 ) -> UInt16[np.ndarray, "repeats height width"]:
     """Expose `repeats` times on one object, as `capture_batch` does once; nothing moves meanwhile.
 
@@ -252,14 +267,18 @@ def capture_repeats(
     ------
     InterlockTripped
         A condition does not hold; the light is off.
+    PauseAsked
+        From `checkpoint`, which is called as in `capture_batch`; the light is off.
     FrameLoss, DeviceError
         From the devices.
     """
     role = bench.config.objects.stage_grid.role
     counts = np.empty((repeats, *bench.camera.shape), np.uint16)
+    checkpoint()
     with bench.illuminated(stopwatch=stopwatch):
         bench.move_sample(role, position, stopwatch=stopwatch)
         for index in range(repeats):
+            checkpoint()
             counts[index] = bench.expose(stopwatch=stopwatch)
     return counts
 

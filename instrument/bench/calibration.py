@@ -23,6 +23,7 @@ from estimation.calibration import (
 from instrument.bench.bench import Bench
 from instrument.bench.calibration_plan import PROTOCOLS, Plan, Protocol, make_plan, step_frames
 from instrument.bench.camera_mode import camera_key, temperature_key
+from instrument.bench.holding import never
 
 __all__ = ["PROTOCOLS", "OnLevel", "Protocol", "as_noise", "calibrate", "camera_key", "forget"]
 
@@ -36,7 +37,12 @@ SAMPLE_IN_VIEW = (
 
 
 def calibrate(
-    bench: Bench, protocol: Protocol, *, state: Path | None, on_level: OnLevel
+    bench: Bench,
+    protocol: Protocol,
+    *,
+    state: Path | None,
+    on_level: OnLevel,
+    checkpoint: Callable[[], None] = never,
 ) -> CalibrationResult:
     """Capture what `protocol` asks for and fit the camera's noise.
 
@@ -52,6 +58,9 @@ def calibrate(
         already are not captured again. The caller removes both (`forget`) when all is well.
     on_level
         Called with steps done, steps in all, and what was captured.
+    checkpoint
+        Called in the dark before every sequence of frames; what it raises (`PauseAsked`) costs the
+        frames of one level.
 
     Raises
     ------
@@ -60,11 +69,13 @@ def calibrate(
     DeviceError, InterlockTripped
         From the bench; the light is off. Also if `state` is another camera's or protocol's.
     """
+    checkpoint()
     plan, sums = _begin(bench, protocol, state)
     for done, step in enumerate(plan.steps):
         exposure_s = step.exposure_ms / 1e3
         if (exposure_s, step.light) not in sums.levels:
-            sums.add(step_frames(bench, step), exposure_s=exposure_s, light=step.light)
+            frames = step_frames(bench, step, checkpoint=checkpoint)
+            sums.add(frames, exposure_s=exposure_s, light=step.light)
             if state is not None:
                 _save(sums, state)
         on_level(done + 1, len(plan.steps), str(step))

@@ -9,7 +9,7 @@ limits or else by exposure: without it saturation and dynamic range are not know
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from drivers import DeviceError
 from instrument.bench.bench import Bench
+from instrument.bench.holding import never
 from instrument.bench.timing import Stopwatch
 from instrument.config import ShutterRole
 
@@ -142,11 +143,13 @@ def make_plan(bench: Bench, protocol: Protocol) -> Plan:
     return Plan(steps=(*darks, *lit, *over), not_overexposed=why_not)
 
 
-def step_frames(bench: Bench, step: Step) -> Iterator[np.ndarray]:
+def step_frames(
+    bench: Bench, step: Step, *, checkpoint: Callable[[], None] = never
+) -> Iterator[np.ndarray]:
     """Yield the frames of one step; dark ones only with the light verified off.
 
     They come in sequences of at most `BYTES_AT_ONCE`, and the light is on for a sequence only: not
-    while somebody takes the frames.
+    while somebody takes the frames. `checkpoint` is called before each.
     """
     bench.camera.set_exposure_ms(step.exposure_ms)
     height, width = bench.camera.shape
@@ -154,6 +157,7 @@ def step_frames(bench: Bench, step: Step) -> Iterator[np.ndarray]:
     left = step.frames
     while left:
         count = left if left <= at_once + 1 else at_once  # a frame alone has no neighbour in time
+        checkpoint()
         with _light(bench, step):
             frames = bench.capture(count, exposure_ms=step.exposure_ms, timeout_s=CAPTURE_TIMEOUT_S)
         yield from frames

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -72,16 +72,26 @@ def _name_of(device: Device) -> str:
 
 
 @contextmanager
-def signals_raise() -> Iterator[None]:
+def signals_raise(on_ctrl_c: Callable[[], bool] | None = None) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into `Interrupted` in the main thread, for the length of the block.
 
     In any other thread it does nothing: there Python delivers no signals.
+
+    Parameters
+    ----------
+    on_ctrl_c
+        Called at Ctrl-C, in the signal handler: it must take no lock. If it returns False,
+        `Interrupted` is raised all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    with _handlers(_interrupt):
+    def ask(number: int, frame: FrameType | None) -> None:
+        if on_ctrl_c is None or not on_ctrl_c():
+            _interrupt(number, frame)
+
+    with _handlers({**dict.fromkeys(_SIGNALS, _interrupt), signal.SIGINT: ask}):
         yield
 
 
@@ -105,7 +115,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while the bench is made safe; deliver the first one after."""
+    """Hold Ctrl-C and SIGTERM back while the bench is made safe; deliver them after, in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -116,18 +126,18 @@ def signals_wait() -> Iterator[None]:
         _log.warning("%s: held until the bench is safe", signal.Signals(number).name)
 
     try:
-        with _handlers(hold):
+        with _handlers(dict.fromkeys(_SIGNALS, hold)):
             yield
     finally:
-        if held:
-            signal.raise_signal(held[0])
+        for number in held:  # the first that raises is the last
+            signal.raise_signal(number)
 
 
 @contextmanager
-def _handlers(handler: object) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        signal.signal(number, handler)  # type: ignore[arg-type]
+def _handlers(handlers: Mapping[int, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
         yield
     finally:

@@ -6,16 +6,18 @@ passed in, and whoever opened them closes them.
 
 from __future__ import annotations
 
-import threading
 import time
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.drifting import REFERENCE, Drifting
 from instrument.campaign.events import (
     CampaignStarted,
@@ -33,6 +35,7 @@ from instrument.campaign.scoring import (
     load_noise,
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
+from instrument.campaign.states import State
 from instrument.campaign.trial import Measurement, captured_at
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
@@ -53,17 +56,15 @@ class Campaign:
         New, or with the trials of an interrupted run.
     bus
         Takes the events.
-    stop
-        Set by whoever wants the campaign to stop between two trials.
+    control
+        Takes the state, and says when to pause or to end.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, stop: threading.Event):
-        self._bench = bench
+    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, control: Control):
         self._ledger = ledger
         self._bus = bus
-        self._stop = stop
+        self._control = control
         self._config = bench.config
-        self._noise = load_noise(self._config, bench, ledger.run_dir)
         grid = self._config.objects.stage_grid
         self._positions = grid_positions(
             grid.count,
@@ -72,16 +73,7 @@ class Campaign:
             order=grid.order,
             seed=self._config.search.seed,
         )
-        self.space = self._recorded_space()
-        self._measurement = Measurement(
-            bench,
-            ledger,
-            bus,
-            space=self.space,
-            positions=self._positions,
-            noise=self._noise,
-            stop=stop,
-        )
+        self.space = self._recorded_space(bench)
         plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
         drift = self._config.drift
         self._drifting = None if drift is None else Drifting(plan, self.space, drift)
@@ -95,45 +87,105 @@ class Campaign:
             if row.state == "scored"
         }
         self._has_contenders = self._plan.contenders is not None
+        self._has_begun = False
+        self._number = 0
+        self._faults: Counter[int] = Counter()
+        self._last_fault = ""
+        self.is_complete = False
+        """Whether every trial of the plan was taken."""
+        self.use(bench)
+
+    def use(self, bench: Bench) -> None:
+        """Go on with a bench: the first one, or its successor after a fault.
+
+        Raises
+        ------
+        CalibrationMismatch
+            Its camera is not the calibrated one.
+        """
+        self._bench = bench
+        self._noise = load_noise(self._config, bench, self._ledger.run_dir)
+        self._measurement = Measurement(
+            bench,
+            self._ledger,
+            self._bus,
+            space=self.space,
+            positions=self._positions,
+            noise=self._noise,
+            control=self._control,
+        )
         self._is_noise_checked = False
 
+    @property
+    def scored(self) -> int:
+        """Number of trials with a score."""
+        return len(self._bits_per_pixel)
+
     def run(self) -> Outcome:
-        """Run to the end of the plan, or until `stop` is set, between two checks of the noise.
+        """Run to the end of the plan, between two checks of the noise.
+
+        After an error it goes on where it was when it is called again, on the same bench or another
+        one (`use`); the trial in which a device failed is captured again, at most
+        `safety.recover.captures` times in all.
 
         Raises
         ------
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on. What was acknowledged is in the ledger; the bench must be
             made safe by whoever owns it.
+        AbortAsked
+            It is to end, after an exposure or a trial; no device is in the middle of something.
         """
-        self._bus.emit(
-            CampaignStarted(
-                run_dir=str(self._ledger.run_dir),
-                space=self.space,
-                trials=self._plan.trials,
-                done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
+        self._control.enter(State.RUNNING)
+        if not self._has_begun:
+            self._has_begun = True
+            self._bus.emit(
+                CampaignStarted(
+                    run_dir=str(self._ledger.run_dir),
+                    space=self.space,
+                    trials=self._plan.trials,
+                    done=sum(row.state in ("scored", "failed") for row in self._rows.values()),
+                )
             )
-        )
-        number = 0
-        while not self._stop.is_set():
+        while True:
+            self._pauses().again(self._control.checkpoint)
+            self._record_dropped()
             started_s = time.perf_counter()
             proposal = self._plan.ask()
             if proposal is None:
+                self.is_complete = True
                 break
             self._record_contenders()
-            row = self._rows.get(number)
+            row = self._rows.get(self._number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
             else:
                 self._check_noise("start", self.space.start)
-                self._run_trial(number, proposal, row, propose_s=time.perf_counter() - started_s)
-            number += 1
+                self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
+            self._number += 1
         outcome = self.outcome()
         if self._is_noise_checked:  # a run that was only replayed leaves the bench alone
             self._check_noise("end", outcome.best_design or self.space.start)
         return outcome
 
     # ---- one trial
+
+    def _try_trial(self, proposal: Proposal, row: TrialRow | None, *, propose_s: float) -> None:
+        """Run the present trial, unless devices failed in it too often: then it has no score."""
+        number = self._number
+        if self._faults[number] >= self._config.safety.recover.captures:
+            why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
+            self._ledger.fail(number, why=why, seconds=propose_s)
+            seen = self._observation(number, proposal, None, propose_s)
+            self._tell(seen, proposal, None, why=why)
+            return
+        try:
+            self._run_trial(number, proposal, row, propose_s=propose_s)
+        except DeviceError as fault:
+            self._faults[number] += 1
+            self._last_fault = str(fault)
+            self._rows = {row.number: row for row in self._ledger.trials()}
+            raise
 
     def _run_trial(
         self, number: int, proposal: Proposal, row: TrialRow | None, *, propose_s: float
@@ -181,7 +233,8 @@ class Campaign:
         is_done = when == "start" and self._is_noise_checked
         if is_done or not self._config.safety.self_check_repeats:
             return
-        record = Pauses(self._bench, self._bus, stop=self._stop).again(
+        self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
+        record = self._pauses().again(
             lambda: check_noise(
                 self._bench,
                 self._noise,
@@ -190,12 +243,21 @@ class Campaign:
                 space=self.space,
                 when=when,
                 trials=len(self._bits_per_pixel),
+                checkpoint=self._control.checkpoint,
             )
         )
+        self._control.enter(State.RUNNING)
         self._is_noise_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+
+    def _record_dropped(self) -> None:
+        for dropped in self._bus.take_dropped():
+            self._ledger.log("observer", dropped.text, observer=dropped.observer)
+
+    def _pauses(self) -> Pauses:
+        return Pauses(self._bench, self._bus, control=self._control)
 
     # ---- what is known
 
@@ -294,10 +356,10 @@ class Campaign:
             self._ledger.set_meta("contenders", {n: d.to_json() for n, d in chosen.items()})
             self._has_contenders = True
 
-    def _recorded_space(self) -> DesignSpace:
+    def _recorded_space(self, bench: Bench) -> DesignSpace:
         """Space of the run's first start, so that a resumed run starts from the same point."""
         recorded = self._ledger.meta().get("space")
-        here = self._bench.space()
+        here = bench.space()
         if recorded is None:
             self._ledger.set_meta("space", [asdict(p) for p in here.parameters])
             return here

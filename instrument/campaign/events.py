@@ -1,20 +1,26 @@
 """What happens during a campaign, as values; and the bus that carries them to observers.
 
-Terminal, viewer and report are observers. Each has a thread and a bounded queue of its own, so a
-slow one misses live frames and a raising one is dropped with a warning: neither stalls the loop.
+Terminal and viewer are observers. Each has a thread and a bounded queue of its own, and so have all
+callbacks of `psygnal` signals together: a slow one misses live frames, and one that raises or does
+not keep up is dropped with a warning. Neither stalls the loop.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
+import re
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
+from psygnal import EmitLoopError, Signal, SignalInstance
 
+from instrument.campaign.states import State
 from instrument.design import Design, DesignSpace
 
 _log = logging.getLogger(__name__)
@@ -24,7 +30,7 @@ _CLOSE_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Anything that happened; `sequence` counts from 0 within a process."""
+    """Anything that happened; `sequence` counts from 0 on the bus that carried it."""
 
     sequence: int = -1
 
@@ -127,6 +133,23 @@ class Resumed(Notice):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged(Event):
+    """The campaign does something else now; in `paused` and `suspended` the light is off."""
+
+    before: State
+    now: State
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverDropped(Notice):
+    """An observer hears no more of the run; `reason` is what it did."""
+
+    observer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignEnded(Event):
     """The last event: `status` is `finished`, `aborted` or `failed`."""
 
@@ -138,59 +161,152 @@ Observer = Callable[[Event], None]
 
 
 class EventBus:
-    """Carries events to observers without ever waiting for one."""
+    """Carries events to observers without ever waiting for one; any thread may emit.
+
+    `subscribe` takes everything. For one kind of event there is a `psygnal` signal of its name:
+    `bus.trial_scored.connect(callback)`; an event is also told as what it is a kind of (`Suspended`
+    as `notice`). All callbacks share one thread. One that raises is dropped, with the others of its
+    signal; one that does not keep up, with all.
+    """
+
+    campaign_started = Signal(CampaignStarted)
+    trial_started = Signal(TrialStarted)
+    frame_captured = Signal(FrameCaptured)
+    trial_scored = Signal(TrialScored)
+    noise_checked = Signal(NoiseChecked)
+    notice = Signal(Notice)
+    suspended = Signal(Suspended)
+    resumed = Signal(Resumed)
+    state_changed = Signal(StateChanged)
+    observer_dropped = Signal(ObserverDropped)
+    campaign_ended = Signal(CampaignEnded)
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()  # numbers go out in their order; held for puts only
         self._sequence = 0
         self._mailboxes: list[_Mailbox] = []
+        self._callbacks: _Mailbox | None = None
+        self._dropped: deque[ObserverDropped] = deque()
+        self._is_closed = False
 
     def subscribe(self, observer: Observer, *, name: str) -> None:
         """Deliver every later event to `observer`, on a thread of its own."""
-        self._mailboxes.append(_Mailbox(observer, name))
+        with self._lock:
+            self._mailboxes.append(_Mailbox(observer, name, on_raise=self._drop))
 
     def emit(self, event: Event) -> None:
         """Hand an event to every observer that keeps up."""
-        object.__setattr__(event, "sequence", self._sequence)  # stamped here, frozen for all others
-        self._sequence += 1
-        for mailbox in self._mailboxes:
-            mailbox.put(event)
+        with self._lock:
+            waiting = deque([event])
+            while waiting:
+                waiting.extend(self._post(waiting.popleft()))
+
+    def take_dropped(self) -> list[ObserverDropped]:
+        """Return what was dropped since the last call: for the record."""
+        with self._lock:
+            dropped = list(self._dropped)
+            self._dropped.clear()
+            return dropped
 
     def close(self) -> None:
         """Let every observer finish its queue, within a limit. Idempotent."""
-        for mailbox in self._mailboxes:
+        with self._lock:
+            self._is_closed = True
+            mailboxes = [*self._mailboxes, *([self._callbacks] if self._callbacks else [])]
+            self._mailboxes.clear()
+            self._callbacks = None
+        for mailbox in mailboxes:
             mailbox.close()
-        self._mailboxes.clear()
+
+    def _post(self, event: Event) -> list[ObserverDropped]:
+        """Stamp an event and put it into every mailbox; return whom that was too much for."""
+        object.__setattr__(event, "sequence", self._sequence)  # stamped here, frozen for all others
+        self._sequence += 1
+        if isinstance(event, ObserverDropped):
+            self._dropped.append(event)
+        mailboxes = list(self._mailboxes)
+        if not self._is_closed and any(len(signal) for signal in self._signals_of(event)):
+            if self._callbacks is None:
+                self._callbacks = _Mailbox(self._call_back, "callbacks", on_raise=self._drop)
+            mailboxes.append(self._callbacks)
+        return [
+            _is_dropped(mailbox.name, TOO_SLOW) for mailbox in mailboxes if not mailbox.put(event)
+        ]
+
+    def _signals_of(self, event: Event) -> list[SignalInstance]:
+        return [getattr(self, name) for name in _signal_names(type(event))]
+
+    def _call_back(self, event: Event) -> None:
+        for signal in self._signals_of(event):
+            try:
+                signal.emit(event)
+            except EmitLoopError as error:
+                signal.disconnect()
+                self._drop(f"callbacks of {signal.name}", _reason(error.__cause__ or error))
+
+    def _drop(self, name: str, reason: str) -> None:
+        self.emit(_is_dropped(name, reason))
+
+
+@functools.cache
+def _signal_names(kind: type[Event]) -> tuple[str, ...]:
+    """Names of the signals that tell of a kind of event, the narrowest first."""
+    names = [re.sub(r"(?<!^)(?=[A-Z])", "_", each.__name__).lower() for each in kind.__mro__]
+    return tuple(name for name in names if isinstance(vars(EventBus).get(name), Signal))
+
+
+def _is_dropped(name: str, reason: str) -> ObserverDropped:
+    event = ObserverDropped(
+        text=f"the {name} no longer follows the run: {reason}", observer=name, reason=reason
+    )
+    _log.warning("%s", event.text)
+    return event
+
+
+def _reason(error: BaseException) -> str:
+    return f"it raised {type(error).__name__}: {error}"
+
+
+TOO_SLOW = "it does not keep up"
 
 
 class _Mailbox:
     """One observer, its queue and its thread."""
 
-    def __init__(self, observer: Observer, name: str):
+    def __init__(self, observer: Observer, name: str, *, on_raise: Callable[[str, str], None]):
+        self.name = name
         self._observer = observer
-        self._name = name
+        self._on_raise = on_raise
         self._queue: queue.Queue[Event | None] = queue.Queue(_QUEUE_LENGTH)
         self._is_dropped = False
         self._thread = threading.Thread(target=self._deliver, name=f"observer-{name}", daemon=True)
         self._thread.start()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event) -> bool:
+        """Leave an event; return False when that was one too many, and this is the end."""
         if self._is_dropped:
-            return
+            return True
         # Half of the queue is kept for what must not be missed.
         if isinstance(event, FrameCaptured) and self._queue.qsize() > _QUEUE_LENGTH // 2:
-            return
+            return True
         try:
             self._queue.put_nowait(event)
         except queue.Full:
-            self._drop("it does not keep up")
+            self._is_dropped = True
+            return False
+        return True
 
     def close(self) -> None:
+        if threading.current_thread() is self._thread:
+            return  # an observer that closes the bus cannot wait for itself
         try:
             self._queue.put(None, timeout=_CLOSE_TIMEOUT_S)
         except queue.Full:
-            self._drop("it does not keep up")
+            self._say_it_is_late()
             return
         self._thread.join(_CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            self._say_it_is_late()
 
     def _deliver(self) -> None:
         while (event := self._queue.get()) is not None:
@@ -199,8 +315,10 @@ class _Mailbox:
             try:
                 self._observer(event)
             except Exception as error:  # noqa: BLE001 - an observer may never harm the loop
-                self._drop(f"it raised {type(error).__name__}: {error}")
+                self._is_dropped = True
+                self._on_raise(self.name, _reason(error))
 
-    def _drop(self, reason: str) -> None:
-        self._is_dropped = True
-        _log.warning("the %s no longer follows the run: %s", self._name, reason)
+    def _say_it_is_late(self) -> None:
+        if not self._is_dropped:
+            self._is_dropped = True
+            _log.warning("the %s did not take the last events of the run in time", self.name)

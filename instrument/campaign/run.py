@@ -6,36 +6,32 @@ it ended, and what could not be made safe is in the result.
 
 from __future__ import annotations
 
+import logging
 import platform
-import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from drivers import DeviceError
 from drivers.virtual.options import PupilMicroscopeOptions
-from estimation.calibration import Finding
-from instrument.bench.bench import Bench
-from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
-from instrument.bench.connect import connect
-from instrument.bench.interlocks import InterlockTripped
-from instrument.bench.safety import Interrupted, Unsafe, signals_raise
+from instrument.bench.safety import Interrupted, Unsafe, UnsafeBench, signals_raise
 from instrument.bench.timing import Stopwatch
-from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice
+from instrument.campaign.control import AbortAsked, Control, OnChange
+from instrument.campaign.events import EventBus, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
+from instrument.campaign.leaving import LeftAt
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
-from instrument.campaign.pausing import Pauses
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.session import Session
+from instrument.campaign.states import State
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
-from instrument.config import Config, NoiseCalibrate, parse_config
+from instrument.config import Config, parse_config
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scipy", "jax", "pymmcore", "pymmcore-plus", "pyvisa", "pyvisa-py", "optuna")
 
 
@@ -55,6 +51,8 @@ class RunResult:
         On a virtual bench, what only the simulator knows.
     unsafe
         Devices that could not be made safe; empty when all is well.
+    left_at
+        Where the bench was left.
     """
 
     run_dir: Path
@@ -64,6 +62,7 @@ class RunResult:
     truth: dict[str, float] | None
     seconds: float
     unsafe: tuple[Unsafe, ...]
+    left_at: LeftAt
 
 
 def new_run_dir(output: Path, name: str) -> Path:
@@ -120,7 +119,14 @@ def recorded_config(ledger: Ledger) -> Config:
     return parse_config(ledger.meta()["config"], source=str(ledger.run_dir), folder=ledger.run_dir)
 
 
-def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Event) -> RunResult:
+def execute(
+    config: Config,
+    ledger: Ledger,
+    bus: EventBus,
+    *,
+    control: Control,
+    on_ctrl_c: Callable[[], bool] | None = None,
+) -> RunResult:
     """Run or resume a campaign to its end, and bring the bench to a safe end.
 
     Parameters
@@ -131,8 +137,11 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         Open; stays open.
     bus
         Takes the events; stays open.
-    stop
-        Ends the campaign between two trials when set.
+    control
+        A new one: any thread may pause, resume and abort the campaign through it. Its `on_change`
+        belongs to this function.
+    on_ctrl_c
+        What Ctrl-C does, in place of ending the run (`instrument.bench.safety.signals_raise`).
 
     Raises
     ------
@@ -140,28 +149,25 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    IllegalTransition
+        `control` belongs to a campaign that has begun.
     """
     watch = Stopwatch()
-    ending = _Ending()
+    control.on_change = _teller(bus, ledger)
+    control.enter(State.CONNECTING)
+    session = Session(config, ledger, bus, control)
     # One BLAS thread: the matrices of a score are small, and threads that spin for work take the
     # other cores from the capture (measured: 115 ms a score against 3.5 s on two busy cores).
-    with watch.measure("run"), signals_raise(), threadpool_limits(limits=1, user_api="blas"):
+    with (
+        watch.measure("run"),
+        signals_raise(on_ctrl_c),
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
         try:
-            bench = connect(config)
-        except BaseException as error:  # all is safe and closed again
-            _record_end(ledger, error)
-            raise
-        try:
-            _record_bench(ledger, bench)
-            _calibrate_if_asked(bench, ledger, bus, stop)
-            ending = _run_campaign(bench, ledger, bus, stop)
+            ending, unsafe = session.run()
         except BaseException as error:
-            try:
-                bench.close_or_say_so()  # before anything that may fail, the ledger's disk included
-            finally:
-                _record_end(ledger, error)
+            _record_end(ledger, control, error)
             raise
-        unsafe = bench.close()
     is_aberrated = isinstance(config.bench.micromanager, PupilMicroscopeOptions)
     if ending.truth is not None and is_aberrated and ending.status == "finished":
         density = ledger.meta().get("density", config.score.density)
@@ -173,10 +179,12 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
     ledger.set_meta("seconds", earlier_s + seconds)
     ledger.set_meta("status", ending.status)
     ledger.set_meta("why", ending.why)
+    ledger.set_meta("left_at", ending.left_at.record(unsafe))
     if ending.truth is not None:
         ledger.set_meta("truth", ending.truth)
     if ending.outcome is not None:
         _record_outcome(ledger, ending.outcome)
+    control.enter(State(ending.status), ending.why)
     bus.emit(end_event(ending.status, ending.outcome))
     return RunResult(
         run_dir=ledger.run_dir,
@@ -186,94 +194,34 @@ def execute(config: Config, ledger: Ledger, bus: EventBus, *, stop: threading.Ev
         truth=ending.truth,
         seconds=seconds,
         unsafe=unsafe,
+        left_at=ending.left_at,
     )
 
 
-def _record_end(ledger: Ledger, error: BaseException) -> None:
-    ledger.set_meta("status", "aborted" if isinstance(error, Interrupted) else "failed")
-    ledger.set_meta("why", str(error))
+def _teller(bus: EventBus, ledger: Ledger) -> OnChange:
+    """Return what tells observers of a change of state first, and then the journal."""
+
+    def tell(before: State, now: State, why: str | None) -> None:
+        bus.emit(StateChanged(before=before, now=now, why=why))
+        ledger.log("state", why or str(now), before=str(before), now=str(now))
+        for dropped in bus.take_dropped():
+            ledger.log("observer", dropped.text, observer=dropped.observer)
+
+    return tell
 
 
-@dataclass
-class _Ending:
-    status: str = "failed"
-    why: str | None = None
-    outcome: Outcome | None = None
-    truth: dict[str, float] | None = None
-
-
-def _run_campaign(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> _Ending:
-    ending = _Ending()
-    campaign = Campaign(bench, ledger, bus, stop=stop)
+def _record_end(ledger: Ledger, control: Control, error: BaseException) -> None:
+    """Record an end by an error, which is raised after this and counts more than the record."""
+    is_asked = isinstance(error, Interrupted | AbortAsked | KeyboardInterrupt)
+    status = State.ABORTED if is_asked else State.FAILED
+    unsafe = error.failures if isinstance(error, UnsafeBench) else ()
     try:
-        ending.outcome = campaign.run()
-        ending.status = "aborted" if stop.is_set() else "finished"
-        said = campaign.drift()
-        if said is not None:
-            bus.emit(Notice(text=said))
-        ending.truth = _leave_bench(bench, ledger, campaign, ending.outcome)
-    except Interrupted as signal:
-        ending.status, ending.why = "aborted", str(signal)
-    except (DeviceError, InterlockTripped, LedgerError) as error:
-        ending.status, ending.why = "failed", str(error)  # also where only `on_stop` failed
-        bus.emit(Notice(text=str(error)))
-    if ending.outcome is None:
-        ending.outcome = campaign.outcome()
-    return ending
-
-
-def _leave_bench(
-    bench: Bench, ledger: Ledger, campaign: Campaign, outcome: Outcome
-) -> dict[str, float] | None:
-    """Bring the bench to where `on_stop` wants it; return the simulator's truth, if any."""
-    designs = {"best": outcome.best_design, "start": campaign.space.start}
-    design = designs.get(bench.config.safety.on_stop)
-    if design is not None:
-        left = campaign.here(design)
-        bench.apply(left.on_bench, space=campaign.space, stopwatch=Stopwatch())
-        if left.plan:
-            ledger.set_meta("left", {"design": left.on_bench.to_json(), **left.plan})
-        bench.keep_design()
-    if bench.truth is None:
-        return None
-    first = next(iter(ledger.trials()), None)
-    truth = {f"final_{name}": value for name, value in bench.truth().items()}
-    if first is not None:
-        initial = first.record.get("truth", {})
-        truth.update({f"initial_{name}": value for name, value in initial.items()})
-    return truth
-
-
-def _calibrate_if_asked(bench: Bench, ledger: Ledger, bus: EventBus, stop: threading.Event) -> None:
-    """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
-    asked = bench.config.noise
-    path = ledger.run_dir / NOISE_FILE
-    if not isinstance(asked, NoiseCalibrate) or path.exists():
-        return
-    protocol = PROTOCOLS[asked.calibrate]
-    check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
-    bus.emit(Notice(text=f"calibrating the camera ({asked.calibrate})"))
-    state = ledger.run_dir / "calibration.npz"
-    result = Pauses(bench, bus, stop=stop).again(
-        lambda: calibrate(bench, protocol, state=state, on_level=lambda _done, _of, _what: None)
-    )
-    as_noise(result, bench, protocol).save(path)
-    for warning in result.warnings:
-        if warning.name == Finding.SAMPLE_IN_VIEW:
-            continue  # as it should be here, and nothing that the scores use
-        bus.emit(Notice(text=f"calibration: {warning}"))
-    bus.emit(
-        Notice(
-            text=f"gain {result.gain:.4g} ADU/e- (standard error {result.gain_se:.2g}), "
-            f"read noise {float(np.median(result.read_noise)):.3g} e-"
-        )
-    )
-
-
-def _record_bench(ledger: Ledger, bench: Bench) -> None:
-    ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
-    ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})
+        ledger.set_meta("status", str(status))
+        ledger.set_meta("why", str(error))
+        ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
+        control.enter(status, str(error))
+    except LedgerError:
+        _log.exception("the end of the run is not in its record")
 
 
 def _record_outcome(ledger: Ledger, outcome: Outcome) -> None:

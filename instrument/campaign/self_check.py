@@ -7,7 +7,7 @@ good: a better calibration can score them again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from drivers import Position
 from estimation import EstimationError, InfraredNoise, check_repeats
 from instrument.bench.acquisition import capture_repeats
 from instrument.bench.bench import Bench
+from instrument.bench.holding import never
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import NoiseChecked
 from instrument.campaign.scoring import BenchNoise, noise_at
@@ -39,6 +40,7 @@ def check_noise(
     space: DesignSpace,
     when: When,
     trials: int,
+    checkpoint: Callable[[], None] = never,
 ) -> dict[str, Any]:
     """Bring the bench to `design`, expose repeats of one object, and compare.
 
@@ -52,6 +54,8 @@ def check_noise(
         What is looked at; the light is on only while it is.
     when, trials
         Where the campaign is; kept in the record, `trials` also as the seed of the dequantisation.
+    checkpoint
+        Called before every exposure; a `PauseAsked` of it ends the check, to be begun again.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def check_noise(
     stopwatch = Stopwatch()
     bench.apply(design, space=space, stopwatch=stopwatch)
     repeats = bench.config.safety.self_check_repeats
-    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch)
+    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch, checkpoint=checkpoint)
     try:
         check = check_repeats(
             counts,

@@ -43,7 +43,7 @@ _WAITING = frozenset({State.PAUSED, State.SUSPENDED})
 _BROKEN_OFF = frozenset({State.ABORTED, State.FAILED})
 
 NEXT: Mapping[State, frozenset[State]] = {
-    State.IDLE: frozenset({State.CONNECTING}) | _BROKEN_OFF,
+    State.IDLE: _WORKING | _BROKEN_OFF,
     State.CONNECTING: _WORKING | _WAITING | _BROKEN_OFF,
     State.CALIBRATING: _WORKING | _WAITING | _BROKEN_OFF,
     State.RUNNING: _WORKING | _WAITING | _BROKEN_OFF | {State.FINISHED},

@@ -6,7 +6,6 @@ design becomes a number.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import cast
@@ -20,6 +19,7 @@ from instrument.bench.acquisition import Batch, BatchRefused, capture_batch, che
 from instrument.bench.bench import Bench
 from instrument.bench.patterns import grey_patterns
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus, FrameCaptured, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger, TrialRow
 from instrument.campaign.pausing import Pauses
@@ -74,8 +74,8 @@ class Measurement:
         Objects of the ensemble, (x, y) in um.
     noise
         That the scores stand on.
-    stop
-        Ends a pause when set.
+    control
+        Says when to pause or to end, between two exposures.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Measurement:
         space: DesignSpace,
         positions: Positions,
         noise: BenchNoise,
-        stop: threading.Event,
+        control: Control,
     ):
         self._bench = bench
         self._ledger = ledger
@@ -96,7 +96,7 @@ class Measurement:
         self._space = space
         self._positions = positions
         self._noise = noise
-        self._stop = stop
+        self._control = control
         self._frames = len(positions) * self._config.shots
         self._is_density_settled = "density" in ledger.meta()
         self._density: DensityName = ledger.meta().get("density", self._config.score.density)
@@ -117,6 +117,8 @@ class Measurement:
         ------
         DeviceError, InterlockTripped, Interrupted, LedgerError
             The campaign cannot go on.
+        AbortAsked
+            It is to end; no device is in the middle of something.
         """
         stopwatch = Stopwatch()
         self._captured_at = None
@@ -156,7 +158,7 @@ class Measurement:
 
     def _capture(self, number: int, proposal: Proposal, stopwatch: Stopwatch) -> Batch:
         """Apply, capture, make durable, apply the policies."""
-        pauses = Pauses(self._bench, self._bus, stop=self._stop)
+        pauses = Pauses(self._bench, self._bus, control=self._control)
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
         self._captured_at = batch.captured_at
@@ -197,6 +199,7 @@ class Measurement:
             stopwatch=stopwatch,
             on_frame=lambda index, frame: self._show(number, index, frame),
             on_trip=pauses.wait,
+            checkpoint=self._control.checkpoint,
         )
 
     def _show(self, number: int, index: int, frame: np.ndarray) -> None:

@@ -65,6 +65,7 @@ from instrument.config._patterns import (
     SuperpixelParameter,
     ZernikeParameter,
 )
+from instrument.config._recover import RecoverConfig
 from instrument.config._roles import (
     CameraRole,
     EmitterRole,
@@ -121,6 +122,7 @@ __all__ = [
     "PropertyRole",
     "Pupil",
     "RawParameter",
+    "RecoverConfig",
     "Region",
     "Role",
     "RotationRole",

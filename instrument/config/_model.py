@@ -11,6 +11,7 @@ from instrument.config._bench import BenchConfig
 from instrument.config._drift import DriftConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
+from instrument.config._recover import RecoverConfig
 from instrument.config._section import Finite, Positive, Section
 
 
@@ -79,7 +80,8 @@ class SafetyConfig(Section):
     than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
-    switches it off if this one dies.
+    switches it off if this one dies. `recover` says how often a run goes on after a fault. A pause
+    that nobody ends in `longest_pause_s` ends the run.
     """
 
     saturated_fraction: float = Field(default=1e-3, ge=0, le=1)
@@ -91,6 +93,8 @@ class SafetyConfig(Section):
     interlock_interval_s: Positive = 1.0
     watchdog_s: Positive = 5.0
     guardian: bool = True
+    recover: RecoverConfig = RecoverConfig()
+    longest_pause_s: Positive = 8 * 3600.0
 
     @field_validator("self_check_repeats")
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -29,9 +28,11 @@ from instrument.config import (
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
+    from instrument.campaign.control import Control
     from instrument.campaign.events import EventBus
     from instrument.campaign.ledger import Ledger
     from instrument.campaign.run import RunResult
+    from instrument.faces.keyboard import Keyboard
 
 FAILED, BAD_INPUT, UNSAFE, INTERRUPTED = 1, 2, 3, 130
 DEMO = Path("demo.yaml")
@@ -300,16 +301,18 @@ def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
 
 
 def _execute(config: Config, ledger: Ledger, *, quiet: bool, view: bool) -> RunResult:
+    from instrument.campaign.control import Control
     from instrument.campaign.events import EventBus
     from instrument.campaign.run import execute
 
-    bus = EventBus()
-    with _observers(bus, quiet=quiet, view=view):
-        return execute(config, ledger, bus, stop=threading.Event())
+    bus, control = EventBus(), Control()
+    with _observers(bus, control, quiet=quiet, view=view) as keyboard:
+        return execute(config, ledger, bus, control=control, on_ctrl_c=keyboard.on_ctrl_c)
 
 
 @contextmanager
-def _observers(bus: EventBus, *, quiet: bool, view: bool) -> Iterator[None]:
+def _observers(bus: EventBus, control: Control, *, quiet: bool, view: bool) -> Iterator[Keyboard]:
+    from instrument.faces.keyboard import Keyboard, terminal_lines
     from instrument.faces.terminal import ProgressBar
 
     bar = None if quiet else ProgressBar(_errors)
@@ -318,10 +321,13 @@ def _observers(bus: EventBus, *, quiet: bool, view: bool) -> Iterator[None]:
     viewer = _open_viewer() if view else None
     if viewer is not None:
         bus.subscribe(viewer, name="viewer")
+    keyboard = Keyboard(control, _say, lines=terminal_lines())
+    bus.subscribe(keyboard, name="keyboard")
     try:
-        yield
+        yield keyboard
     finally:
         bus.close()
+        keyboard.close()
         if bar is not None:
             bar.close()
         if viewer is not None:

@@ -29,6 +29,7 @@ def summary(result: RunResult, self_checks: Sequence[dict[str, Any]]) -> dict[st
         "initial_bits_per_pixel": outcome.initial_bits_per_pixel if outcome else None,
         "seconds": result.seconds,
         "unsafe": [str(failure) for failure in result.unsafe],
+        "left_at": result.left_at.record(result.unsafe),
     }
     if result.truth is not None:
         said["truth"] = result.truth
@@ -47,6 +48,7 @@ def summary_lines(result: RunResult) -> Iterator[str]:
             f"(standard error {outcome.standard_error:.3f}) "
             f"in {outcome.trials} trials, {result.seconds:.0f} s"
         )
+    yield f"the bench is left {result.left_at}"
     if result.truth:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in result.truth.items())
         yield f"the simulator knows: {facts}"

@@ -27,9 +27,11 @@ from instrument.campaign.events import (
     FrameCaptured,
     NoiseChecked,
     Notice,
+    StateChanged,
     TrialScored,
     TrialStarted,
 )
+from instrument.campaign.states import State
 from instrument.config import (
     CameraRole,
     Config,
@@ -69,6 +71,7 @@ class ProgressBar:
             transient=False,
         )
         self._task = self._progress.add_task("connecting", total=None, scores="")
+        self._phase = "initial"
         self._progress.start()
         self._began_s = time.monotonic()
 
@@ -77,10 +80,14 @@ class ProgressBar:
         match event:
             case CampaignStarted():
                 self._progress.update(
-                    self._task, description="initial", total=event.trials, completed=event.done
+                    self._task, description=self._phase, total=event.trials, completed=event.done
                 )
             case TrialStarted():
+                self._phase = event.phase
                 self._progress.update(self._task, description=event.phase)
+            case StateChanged():
+                shown = self._phase if event.now == State.RUNNING else str(event.now)
+                self._progress.update(self._task, description=shown)
             case FrameCaptured():
                 pass
             case TrialScored():

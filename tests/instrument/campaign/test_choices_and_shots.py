@@ -1,12 +1,12 @@
 """Campaigns over choices and over several shots: whole, killed and resumed, and in the report."""
 
 import itertools
-import threading
 
 import pytest
 
 from instrument.bench.acquisition import Verdict
 from instrument.campaign import trial
+from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, FrameCaptured, TrialStarted
 from instrument.campaign.ledger import Ledger, LedgerError
@@ -46,7 +46,7 @@ def run(config, ledger, observer=None):
         bus.subscribe(observer, name="test")
     bench = make_bench(config)
     try:
-        return Campaign(bench, ledger, bus, stop=threading.Event()).run(), bench
+        return Campaign(bench, ledger, bus, control=Control()).run(), bench
     finally:
         bus.close()
 

@@ -1,13 +1,12 @@
-import threading
-
 import numpy as np
 import pytest
 
 from drivers import DeviceError
 from instrument.bench.interlocks import Interlock, InterlockTripped
 from instrument.campaign import pausing
+from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice, TrialScored
+from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError
 from tests.instrument.fakes import FakeMeter, Log, broken, make_bench, make_config
 
@@ -16,13 +15,13 @@ class Killed(BaseException):
     """Stands for a kill -9: nothing may catch it."""
 
 
-def run(config, ledger, *, bench=None, stop=None, observer=None):
+def run(config, ledger, *, bench=None, control=None, observer=None):
     bus = EventBus()
     if observer is not None:
         bus.subscribe(observer, name="test")
     bench = bench or make_bench(config)
     try:
-        return Campaign(bench, ledger, bus, stop=stop or threading.Event()).run()
+        return Campaign(bench, ledger, bus, control=control or Control()).run()
     finally:
         bus.close()
 
@@ -129,14 +128,19 @@ def test_a_captured_batch_is_scored_without_exposing_again(config, ledger, monke
     assert row.state == "captured"
     monkeypatch.undo()
     bench = make_bench(config)
-    stop = threading.Event()
+    control = Control()
+    snap = bench.devices["camera"].snap
 
-    def stop_after_first(event):
-        if isinstance(event, TrialScored):
-            stop.set()
+    def abort_at_the_first_frame(*, timeout_s):
+        control.abort("enough")
+        return snap(timeout_s=timeout_s)
 
-    run(config, ledger, bench=bench, stop=stop, observer=stop_after_first)
-    assert ledger.trials()[0].parts == row.parts
+    bench.devices["camera"].snap = abort_at_the_first_frame
+    with pytest.raises(AbortAsked, match="enough"):
+        run(config, ledger, bench=bench, control=control)
+    first, second = ledger.trials()
+    assert (first.state, second.state) == ("scored", "asked")
+    assert first.parts == row.parts
 
 
 def test_a_ledger_of_another_search_is_refused(config, ledger, tmp_path):
@@ -144,23 +148,6 @@ def test_a_ledger_of_another_search_is_refused(config, ledger, tmp_path):
     other = make_config(tmp_path, search={"engine": "sobol", "seed": 5})
     with pytest.raises(LedgerError, match=r"trial 1 .*not what this infoloop would"):
         run(other, ledger)
-
-
-def test_stop_ends_the_campaign_between_two_trials(config, ledger):
-    stop = threading.Event()
-    bench = make_bench(config)
-    camera = bench.devices["camera"]
-    snap = camera.snap
-    count = iter(range(10**6))
-
-    def stop_in_the_second_trial(*, timeout_s):
-        if next(count) == 20:
-            stop.set()
-        return snap(timeout_s=timeout_s)
-
-    camera.snap = stop_in_the_second_trial
-    run(config, ledger, bench=bench, stop=stop)
-    assert [row.state for row in ledger.trials()] == ["scored", "scored"]
 
 
 def interlocked(config, values, action):

@@ -1,9 +1,8 @@
 """A campaign with a `drift` section: what the ledger holds, and that a kill changes nothing."""
 
-import threading
-
 import pytest
 
+from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus
 from instrument.campaign.ledger import Ledger
@@ -17,7 +16,7 @@ class Killed(BaseException):
 def run(config, ledger):
     bus = EventBus()
     try:
-        campaign = Campaign(make_bench(config), ledger, bus, stop=threading.Event())
+        campaign = Campaign(make_bench(config), ledger, bus, control=Control())
         campaign.run()
         return campaign
     finally:
@@ -53,7 +52,7 @@ def test_visits_are_in_the_ledger_with_their_offsets_and_what_they_say(config, t
 def test_the_bench_is_brought_to_the_moved_design(config, tmp_path, monkeypatch):
     bench = make_bench(config)
     with Ledger.create(tmp_path / "run", {}) as ledger:
-        Campaign(bench, ledger, EventBus(), stop=threading.Event()).run()
+        Campaign(bench, ledger, EventBus(), control=Control()).run()
         last = ledger.trials()[-1]
     moved_um = last.design.values["focus"][0] + last.plan["offsets"]["focus"][0]
     assert bench.devices["focus"].at == pytest.approx(moved_um)

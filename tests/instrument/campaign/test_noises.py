@@ -1,7 +1,5 @@
 """Noise of a bench file: what scores stand on, against closed forms."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -15,6 +13,7 @@ from estimation import (
     SensorNoise,
 )
 from instrument.campaign import trial
+from instrument.campaign.control import Control
 from instrument.campaign.count_noise import GaussianCounts
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus
@@ -203,7 +202,7 @@ def test_a_campaign_scores_every_trial_at_its_own_exposure(tmp_path, mocker):
     used = mocker.spy(trial, "score_batch")
     with Ledger.create(tmp_path / "run", {}) as ledger:
         bus = EventBus()
-        Campaign(make_bench(config), ledger, bus, stop=threading.Event()).run()
+        Campaign(make_bench(config), ledger, bus, control=Control()).run()
         rows = ledger.trials()
     exposures_ms = [row.record["exposure_ms"] for row in rows]
     assert exposures_ms == [row.design.values["integration"][0] for row in rows]
@@ -220,13 +219,13 @@ def test_a_captured_trial_is_scored_at_its_own_exposure_after_a_kill(tmp_path, m
     with Ledger.create(tmp_path / "run", {}) as ledger:
         kill = mocker.patch.object(ledger, "score", side_effect=KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
-            Campaign(make_bench(config), ledger, EventBus(), stop=threading.Event()).run()
+            Campaign(make_bench(config), ledger, EventBus(), control=Control()).run()
         mocker.stop(kill)
         assert [row.state for row in ledger.trials()] == ["captured"]
         used = mocker.spy(trial, "score_batch")
         bench = make_bench(config)
         apply = mocker.patch.object(bench, "apply", side_effect=KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
-            Campaign(bench, ledger, EventBus(), stop=threading.Event()).run()
+            Campaign(bench, ledger, EventBus(), control=Control()).run()
     assert used.call_args.args[1].exposure_ms == 5.0
     assert apply.call_count == 1  # of the second trial: the first was not exposed again

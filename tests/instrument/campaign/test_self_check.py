@@ -1,12 +1,11 @@
 """The campaign compares repeats of a still scene with its calibration, and loses no run over it."""
 
-import threading
-
 import pytest
 
 from drivers import DeviceError
 from instrument.bench.interlocks import Interlock, InterlockTripped
 from instrument.campaign import pausing
+from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, TrialStarted
 from instrument.campaign.ledger import Ledger
@@ -22,15 +21,15 @@ def ledger(tmp_path):
         yield ledger
 
 
-def run(config, ledger, *, bench=None, stop=None):
+def run(config, ledger, *, bench=None, control=None):
     """Run a campaign to its end; return its bench, its events and what it raised."""
     seen, raised = [], None
     bus = EventBus()
     bus.subscribe(seen.append, name="test")
     bench = bench or make_bench(config)
     try:
-        Campaign(bench, ledger, bus, stop=stop or threading.Event()).run()
-    except (DeviceError, InterlockTripped) as error:
+        Campaign(bench, ledger, bus, control=control or Control()).run()
+    except (AbortAsked, DeviceError, InterlockTripped) as error:
         raised = error
     finally:
         bus.close()
@@ -114,24 +113,25 @@ def test_frames_that_cannot_be_checked_are_said_and_the_run_goes_on(tmp_path, le
 
 def test_a_resumed_run_checks_again_and_a_finished_one_leaves_the_bench_alone(tmp_path, ledger):
     config = make_config(tmp_path, **TRIALS)
-    stop = threading.Event()
+    control = Control()
     bench = make_bench(config)
     snap, frames = bench.devices["camera"].snap, iter(range(10**6))
 
-    def stop_in_the_first_trial(*, timeout_s):
-        if next(frames) == 20:
-            stop.set()
+    def abort_in_the_second_trial(*, timeout_s):
+        if next(frames) == 40:  # 8 of the self-check, 2 dark and 16 of the first trial
+            control.abort("enough")
         return snap(timeout_s=timeout_s)
 
-    bench.devices["camera"].snap = stop_in_the_first_trial
-    run(config, ledger, bench=bench, stop=stop)
-    assert [c["when"] for c in checks(ledger)] == ["start", "end"]
+    bench.devices["camera"].snap = abort_in_the_second_trial
+    _, _, raised = run(config, ledger, bench=bench, control=control)
+    assert isinstance(raised, AbortAsked)
+    assert [c["when"] for c in checks(ledger)] == ["start"]  # who aborts wants no more light
     run(config, ledger)
     assert [(c["when"], c["trials"]) for c in checks(ledger)] == [
-        ("start", 0), ("end", 1), ("start", 1), ("end", 3),
+        ("start", 0), ("start", 1), ("end", 3),
     ]  # fmt: skip
     bench, _, _ = run(config, ledger)
-    assert len(checks(ledger)) == 4
+    assert len(checks(ledger)) == 3
     assert bench.devices["camera"].lit_frames == 0
 
 

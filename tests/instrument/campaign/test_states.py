@@ -18,7 +18,7 @@ def test_a_campaign_may_go_the_whole_way_with_a_pause_and_a_suspension():
 @pytest.mark.parametrize(
     ("before", "now"),
     [
-        (State.IDLE, State.RUNNING),
+        (State.IDLE, State.FINISHED),
         (State.IDLE, State.PAUSED),
         (State.CONNECTING, State.FINISHED),
         (State.PAUSED, State.FINISHED),

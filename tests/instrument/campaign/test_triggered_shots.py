@@ -1,12 +1,11 @@
 """Campaigns whose shots the modulator brings: same scores as stepping, nothing scored on a loss."""
 
-import threading
-
 import pytest
 
 from drivers import FrameLoss
 from drivers.virtual.bench.devices import VirtualCamera
 from instrument.bench.connect import connect
+from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus
 from instrument.campaign.ledger import Ledger
@@ -42,7 +41,7 @@ def rows_of(tmp_path, name, *, trigger):
     bus = EventBus()
     with Ledger.create(tmp_path / name, {}) as ledger, connect(config) as bench:
         try:
-            Campaign(bench, ledger, bus, stop=threading.Event()).run()
+            Campaign(bench, ledger, bus, control=Control()).run()
         except FrameLoss:
             return ledger.trials(), True
         finally:

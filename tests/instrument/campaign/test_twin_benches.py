@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 
 from drivers.virtual.options import VIRTUAL_BENCHES, PupilMicroscopeOptions
+from instrument.campaign.control import Control
 from instrument.campaign.events import EventBus
 from instrument.campaign.ledger import TrialRow
 from instrument.campaign.run import RunResult, create_run, execute
@@ -24,7 +24,7 @@ def run_to_the_end(tmp_path):
         bus = EventBus()
         with create_run(config, tmp_path / "run", name=name) as ledger:
             try:
-                result = execute(config, ledger, bus, stop=threading.Event())
+                result = execute(config, ledger, bus, control=Control())
             finally:
                 bus.close()
             assert result.status == "finished"

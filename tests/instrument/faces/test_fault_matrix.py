@@ -29,7 +29,7 @@ from instrument.bench import bench as bench_module
 from instrument.bench import motion
 from instrument.bench.connect import ConnectError, connect
 from instrument.bench.watchdog import WatchdogTripped
-from instrument.campaign import run as run_module
+from instrument.campaign import session as run_module
 from instrument.campaign.engine import Campaign
 from instrument.campaign.ledger import Ledger
 from instrument.faces.cli import app
@@ -40,7 +40,7 @@ SECOND_TRIAL = (OBJECTS + 2) + 2 + 4  # exposures: two dark ones a trial, then o
 SHORT = [
     "search.trials=4", "search.confirm.repeats=1", f"objects.stage_grid.count={OBJECTS}",
     "score.patch=8", "score.density=gaussian", "safety.self_check_repeats=0",
-    "safety.watchdog_s=30", "safety.guardian=false",
+    "safety.watchdog_s=30", "safety.guardian=false", "safety.recover.attempts=0",
 ]  # fmt: skip
 KNOWN_NOISE = {
     "virtual": "noise={gain: 2.17, offset: 100, read_noise: 1.7}",
