@@ -76,7 +76,6 @@ class Drifting:
     def __init__(self, plan: Plan, space: DesignSpace, config: DriftConfig):
         self._plan = plan
         self._plan.hindsight = self._in_hindsight
-        self._space = space
         self._config = config
         self._steps = {name: follow.size for name, follow in config.follow.items()}
         self._bounds = {
@@ -162,11 +161,10 @@ class Drifting:
         """Return a design with where it stands on the bench now, by the last that was told."""
         if not self._steps:
             return Proposal(phase, design)
-        now_s = self._at_s[-1] if self._at_s else 0.0
         values, offsets, clipped = dict(design.values), {}, []
         for name, (low, high) in self._bounds.items():
             (value,) = design.values[name]
-            moved, _ = self._model.moved(name, now_s)
+            moved, _ = self._model.moved(name, self._now_s)
             applied = float(np.clip(value + moved, low, high))
             if applied != value + moved:
                 clipped.append(
@@ -207,13 +205,17 @@ class Drifting:
         """Say in a sentence what has drifted; None before the second visit."""
         if len(self._model.visits) < 2:
             return None
-        now_s = self._at_s[-1]
-        (unit,) = self._model.correct([1.0], [0.0], at_s=[now_s])
+        (unit,) = self._model.correct([1.0], [0.0], at_s=[self._now_s])
         parts = [f"scores by {1 / unit.score - 1:+.1%} (standard error {unit.standard_error:.1%})"]
         for name in self._steps:
-            moved, error = self._model.moved(name, now_s)
+            moved, error = self._model.moved(name, self._now_s)
             parts.append(f"{name} by {moved:+.3g} {self._units[name]} ({error:.2g})")
         return f"drift since the first reference: {', '.join(parts)}; removed"
+
+    @property
+    def _now_s(self) -> float:
+        """Time of the last that was told: what a replay knows too."""
+        return self._at_s[-1] if self._at_s else 0.0
 
     # ---- when, and what, a visit is
 
@@ -285,7 +287,7 @@ class Drifting:
         values = dict(design.values)
         for name, (low, high) in self._bounds.items():
             step = self._steps[name]
-            moved, _ = self._model.moved(name, self._at_s[-1])
+            moved, _ = self._model.moved(name, self._now_s)
             (value,) = design.values[name]
             inside = np.clip(value + moved, low + step, high - step) - moved
             values[name] = (float(np.clip(inside, low + step, high - step)),)
