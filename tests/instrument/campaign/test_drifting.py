@@ -16,8 +16,8 @@ ERROR_BITS = 0.3
 TOP_RAD = (0.4, -0.3, 0.2)
 
 
-def config_with(tmp_path, *, trials=60, drift=None, **sections):
-    search = {"trials": trials, "confirm": {"repeats": 2}, "engine": "modal"}
+def config_with(tmp_path, *, trials=60, engine="modal", drift=None, **sections):
+    search = {"trials": trials, "confirm": {"repeats": 2}, "engine": engine}
     drift = {"every": 8, "follow": {"focus": {"step_um": 2}}} if drift is None else drift
     return make_config(tmp_path, search=search, drift=drift, **sections)
 
@@ -93,6 +93,17 @@ def test_the_plan_gets_as_many_trials_of_its_own_as_without_drift(tmp_path):
     assert sum(phase != REFERENCE for phase in with_visits) == pytest.approx(len(without), abs=6)
 
 
+@pytest.mark.parametrize("engine", ["cmaes", "sobol"])
+def test_on_a_bench_that_stands_still_an_engine_asks_what_it_asks_without_visits(tmp_path, engine):
+    config = config_with(tmp_path, engine=engine, drift={"every": 5})
+    done = {}
+    for is_removed in (True, False):
+        still = DriftingBench(lamp=0.0, focus_um=0.0, noise=0.0)
+        proposals = [p for p, _ in run(make_plan(config, is_removed=is_removed), still)]
+        done[is_removed] = [p.design for p in proposals if p.phase in ("initial", "search")]
+    assert done[True] == done[False]
+
+
 def test_without_anything_to_follow_a_visit_is_one_trial_and_nothing_moves(tmp_path):
     config = config_with(tmp_path, drift={"every": 8})
     done = run(make_plan(config), DriftingBench())
@@ -161,10 +172,11 @@ def test_a_better_design_becomes_the_reference(tmp_path):
     assert pupils == {start.values["pupil"]}
 
 
-def test_a_replay_proposes_the_same_and_moves_it_by_the_same(tmp_path):
-    config = config_with(tmp_path)
+@pytest.mark.parametrize("engine", ["modal", "tpe", "cmaes", "sobol"])
+def test_a_replay_proposes_the_same_and_moves_it_by_the_same(tmp_path, engine):
+    config = config_with(tmp_path, engine=engine)
     done = run(make_plan(config), DriftingBench())
-    for stop in (1, 2, 9, 14, 40, len(done) - 1):
+    for stop in (2, 14, 40, len(done) - 1):
         plan = make_plan(config)
         for proposal, seen in done[:stop]:
             assert plan.ask() == proposal
