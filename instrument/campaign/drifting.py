@@ -228,7 +228,7 @@ class Drifting:
             if place < len(self._visit.points):
                 return self._of_visit(self._visit.points[place])
         proposal = self._plan.ask()
-        if proposal is None and self._since and self._visit is None:
+        if proposal is None and self._since + of_plan and self._visit is None:
             self._visit = self._new_visit()  # the end: what was lost since the last one
             return self._of_visit(self._visit.points[0])
         if proposal is None:
