@@ -113,6 +113,27 @@ class VirtualSensor:
         return np.clip(counts, 0, self.saturation_adu).astype(np.uint16)
 
 
+def noise_of(frames: np.random.Generator, *, trial: int, part: int) -> np.random.Generator:
+    """Return a source of noise that depends on the bench's seed, the trial and its part alone.
+
+    Not on how many frames were exposed before: a trial that is captured again after its process
+    was killed shows the frames that it would have shown.
+
+    Parameters
+    ----------
+    frames
+        The bench's own source, fresh or not: only its seed matters.
+    trial, part
+        What is captured, each from 0.
+    """
+    seed = frames.bit_generator.seed_seq
+    if not isinstance(seed, np.random.SeedSequence):
+        raise TypeError(f"{type(seed).__name__}: the bench's noise must come from a SeedSequence")
+    return np.random.default_rng(
+        np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, trial, part))
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlator:
     """The output of a radio correlator, digitised: thermal noise of one size, no photons.

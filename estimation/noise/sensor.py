@@ -429,14 +429,18 @@ class SensorNoise:
         )
         return counts.astype(np.uint16 if self.bit_depth <= 16 else np.uint32)
 
-    def save(self, path: str | Path) -> None:
-        """Write everything to one `.npz` file; `load` reads it back bit for bit."""
+    def save(self, path: str | Path, *, measured_at: str | None = None) -> None:
+        """Write everything to one `.npz` file; `load` reads it back bit for bit.
+
+        `measured_at` (ISO 8601) goes into the file, where `recorded_date` finds it.
+        """
         arrays = {name: getattr(self, name) for name in MAPS if getattr(self, name) is not None}
         header = {
             "format": FILE_FORMAT,
             "bit_depth": int(self.bit_depth),
             "exposure_ms": self.exposure_ms,
             "key": dict(self.key),
+            **({} if measured_at is None else {"measured_at": measured_at}),
         }
         with Path(path).open("wb") as file:
             np.savez_compressed(file, header=np.asarray(json.dumps(header)), **arrays)
@@ -470,6 +474,21 @@ class SensorNoise:
             key=header["key"],
             **maps,
         )
+
+    @staticmethod
+    def recorded_date(path: str | Path) -> str | None:
+        """Return when the calibration in a file was measured (ISO 8601), if the file says so.
+
+        Raises
+        ------
+        InvalidCalibration
+            If the file is not such a calibration.
+        """
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                return json.loads(str(archive["header"][()])).get("measured_at")
+        except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise InvalidCalibration(f"{path} is not a noise calibration ({error})") from error
 
 
 MAPS = tuple(

@@ -7,6 +7,7 @@ when this returns or raises.
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -88,10 +89,14 @@ class Batch:
     stepping: Literal["software", "hardware"] = "software"
 
     def record(self) -> dict[str, Any]:
-        """Everything but the counts, as plain data for the ledger."""
+        """Everything but the counts, as plain data for the ledger.
+
+        `mean_adu` is the mean of all counts, black level included: what tells a lamp that drifts.
+        """
         return {
             "objects": self.counts.shape[0],
             "shots": self.counts.shape[1],
+            "mean_adu": float(self.counts.mean()),
             "stepping": self.stepping,
             "positions_um": [list(position) for position in self.positions_um],
             "exposure_ms": self.exposure_ms,
@@ -164,7 +169,7 @@ def capture_batch(
     read_back = _first_read_back(bench)
     watch = Watch(bench, stopwatch)
     monitors = Monitors(bench, objects=len(positions), shots=shots)
-    black_level_adu = _black_level(bench, stopwatch)
+    black_level_adu = black_level(bench, stopwatch=stopwatch)
     visits = deque(_visits(len(positions), shots, order=config.shots_order))
     taken, visited = 0, None
     pauses: list[dict[str, Any]] = []
@@ -255,13 +260,16 @@ def _first_read_back(bench: Bench) -> tuple[dict[str, list[float]], ...]:
 
 def capture_repeats(
     bench: Bench,
-    position: Position,
+    position: Position | None,
     repeats: int,
     *,
     stopwatch: Stopwatch,
     checkpoint: Callable[[], None] = never,
+    on_frame: Callable[[float], None] = lambda _seconds: None,
 ) -> UInt16[np.ndarray, "repeats height width"]:
     """Expose `repeats` times on one object, as `capture_batch` does once; nothing moves meanwhile.
+
+    Without a position the sample stays where it is. `on_frame` takes the seconds of each frame.
 
     Raises
     ------
@@ -276,10 +284,13 @@ def capture_repeats(
     counts = np.empty((repeats, *bench.camera.shape), np.uint16)
     checkpoint()
     with bench.illuminated(stopwatch=stopwatch):
-        bench.move_sample(role, position, stopwatch=stopwatch)
+        if position is not None:
+            bench.move_sample(role, position, stopwatch=stopwatch)
         for index in range(repeats):
             checkpoint()
+            began_s = time.perf_counter()
             counts[index] = bench.expose(stopwatch=stopwatch)
+            on_frame(time.perf_counter() - began_s)
     return counts
 
 
@@ -345,8 +356,8 @@ def check_batch(
     return Verdict(warnings, refused)
 
 
-def _black_level(bench: Bench, stopwatch: Stopwatch) -> float | None:
-    """Mean of a few frames with the light off, where there is a light to be off."""
+def black_level(bench: Bench, *, stopwatch: Stopwatch) -> float | None:
+    """Return the mean of a few frames with the light off, ADU; None without a light to be off."""
     if not bench.lights():
         return None
     darks = [bench.expose(stopwatch=stopwatch) for _ in range(DARK_FRAMES)]

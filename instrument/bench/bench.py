@@ -84,6 +84,9 @@ class Bench:
         What is called, in order, after the bench is safe.
     truth
         On a virtual bench, what only the simulator knows.
+    seed_noise
+        On a virtual bench, called with trial and part before a capture: its noise depends on these
+        alone, so that a resumed campaign sees what an unbroken one would.
     guardian
         Switches the lights off if this process dies; closed by whoever started it.
     events
@@ -98,6 +101,7 @@ class Bench:
         interlocks: Sequence[Interlock] = (),
         closers: Sequence[Callable[[], None]] = (),
         truth: Callable[[], dict[str, float]] | None = None,
+        seed_noise: Callable[[int, int], None] | None = None,
         guardian: Guardian | None = None,
         events: EventSource | None = None,
     ):
@@ -106,6 +110,7 @@ class Bench:
         self.devices = dict(devices)
         self.interlocks = Interlocks(interlocks, interval_s=config.safety.interlock_interval_s)
         self.truth = truth
+        self.seed_noise = seed_noise
         self._events = events
         self._closers = tuple(closers)
         self._is_closed = False
@@ -310,6 +315,7 @@ class Bench:
         """Bring the sample stage to a position within its soft limits; return its read-back."""
         stage = self.xy_stage(role)
         self._motion.check(role, position_um)
+        self.lighting.lit_time.sent(position_um)
         self._motion.travel({role: position_um}, stopwatch)
         with stopwatch.measure("command"):
             return verify_position(role, self.roles[role], stage, position_um)

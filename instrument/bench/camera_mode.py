@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from drivers import HasTemperature
@@ -12,6 +14,42 @@ NOISE_PROPERTIES = ("CameraID", "Gain", "EMGain", "ReadoutMode", "Offset")
 
 TEMPERATURE_SPAN_C = 2.0
 """Degrees by which a sensor may be off its calibration: the dark current is then 20 % off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraMode:
+    """All of a camera that its noise must fit; of a bench, or as a run has recorded it.
+
+    Parameters
+    ----------
+    key
+        `camera_key`: camera, mode, and the working exposure in ms as `exposure_ms`.
+    bit_depth
+        Of its counts.
+    temperature_c
+        Of its sensor, None where none is read.
+    """
+
+    key: Mapping[str, Any]
+    bit_depth: int
+    temperature_c: float | None
+
+    @property
+    def exposure_ms(self) -> float:
+        """The working exposure, ms."""
+        return float(self.key["exposure_ms"])
+
+    def identity(self, *, exposure_ms: float) -> dict[str, Any]:
+        """Return what a calibration is compared with, for frames of one exposure."""
+        warmth = {} if self.temperature_c is None else {"temperature_c": self.temperature_c}
+        return {**self.key, **warmth, "exposure_ms": exposure_ms}
+
+
+def camera_mode(bench: Bench) -> CameraMode:
+    """Ask the camera whose frames are scored."""
+    return CameraMode(
+        key=camera_key(bench), bit_depth=bench.camera.bit_depth, temperature_c=temperature_c(bench)
+    )
 
 
 def camera_key(bench: Bench) -> dict[str, Any]:

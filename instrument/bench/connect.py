@@ -110,6 +110,7 @@ def _build(
             interlocks=interlocks,
             closers=[kept.close],
             truth=virtual.truth if virtual else None,
+            seed_noise=virtual.seed_noise if virtual else None,
             guardian=guardian,
             events=events,
         )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from drivers import DeviceError, LightSource
 from instrument.bench.guardian import BEAT_S, Guardian
 from instrument.bench.interlocks import Interlocks, InterlockTripped
+from instrument.bench.lit import LitTime
 from instrument.bench.safety import (
     Interrupted,
     UnsafeBench,
@@ -59,6 +60,7 @@ class Lighting:
         self.level = {role: roles[role].level for role in lights}
         """Level by role while frames are taken, in the light's unit: the file's or the design's."""
         self.is_lit = False
+        self.lit_time = LitTime()
         self._roles = roles
         self._interlocks = interlocks
         self._patience_s = patience_s
@@ -137,8 +139,10 @@ class Lighting:
             with self.expecting(f"{light.name} (role {role})", need_s=LIGHT_TIMEOUT_S):
                 with self._orders:  # who puts out waits for this, and nothing comes after it
                     self.raise_if_put_out()
+                    self.lit_time.bring_from(role, target)
                     light.start(target)
                 light.wait(timeout_s=LIGHT_TIMEOUT_S)
+                self.lit_time.bring(role, target)
                 if target is not level:
                     time.sleep(pause)  # the pace of the ramp, which the instrument does not know
 
@@ -201,3 +205,4 @@ class Lighting:
         unsafe = make_all_safe(list(self.lights.items()))
         if unsafe:
             raise UnsafeBench(unsafe)
+        self.lit_time.dark()

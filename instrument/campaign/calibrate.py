@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -62,6 +63,6 @@ def calibrate_bench(
             bench.close_or_say_so()
             raise
         unsafe = bench.close()
-    noise.save(output)
+    noise.save(output, measured_at=datetime.now(UTC).isoformat())
     forget(state)
     return Calibration(result, noise, unsafe)

@@ -36,6 +36,15 @@ GAP = 10.0
 """A pause of as many times the usual time between trials is followed by a visit."""
 
 
+def most_visiting(config: DriftConfig | None, trials: int) -> int:
+    """Return the most trials that visits may add to so many of a plan."""
+    if config is None:
+        return 0
+    changes = MOST_REFERENCES - 1 if config.reference == "best" else 0
+    visits = 3 + trials // config.every + changes
+    return visits * (1 + 2 * len(config.follow))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
     """A design of a visit: the reference (`name` is None), or a parameter's step to one side."""
@@ -100,10 +109,7 @@ class Drifting:
     @property
     def trials(self) -> int:
         """Most trials this campaign can take, those of the reference included."""
-        inner = self._plan.trials
-        changes = MOST_REFERENCES - 1 if self._config.reference == "best" else 0
-        visits = 3 + inner // self._config.every + changes
-        return inner + visits * (1 + 2 * len(self._steps))
+        return self._plan.trials + most_visiting(self._config, self._plan.trials)
 
     def ask(self, pending: Sequence[Proposal] = ()) -> Proposal | None:
         """Return the next design, of the plan or of a visit, and where it is applied now.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ import numpy as np
 from drivers import DeviceError
 from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
+from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import Control
 from instrument.campaign.drifting import REFERENCE, Drifting
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
     Notice,
+    PreflightDone,
     TrialScored,
 )
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
@@ -36,6 +38,7 @@ from instrument.campaign.scoring import (
 )
 from instrument.campaign.self_check import When, check_noise, checked_event
 from instrument.campaign.states import State
+from instrument.campaign.supplies import Supplies
 from instrument.campaign.trial import Measurement, captured_at
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
@@ -58,9 +61,19 @@ class Campaign:
         Takes the events.
     control
         Takes the state, and says when to pause or to end.
+    preflight
+        Called before the first new trial with the record of the self-check, if there was one.
     """
 
-    def __init__(self, bench: Bench, ledger: Ledger, bus: EventBus, *, control: Control):
+    def __init__(
+        self,
+        bench: Bench,
+        ledger: Ledger,
+        bus: EventBus,
+        *,
+        control: Control,
+        preflight: LookAt | None = None,
+    ):
         self._ledger = ledger
         self._bus = bus
         self._control = control
@@ -93,6 +106,9 @@ class Campaign:
         self._last_fault = ""
         self.is_complete = False
         """Whether every trial of the plan was taken."""
+        self.spent: str | None = None
+        """Why the campaign ended before its plan did, without anybody asking: the light."""
+        self._preflight = preflight
         self.use(bench)
 
     def use(self, bench: Bench) -> None:
@@ -105,6 +121,14 @@ class Campaign:
         """
         self._bench = bench
         self._noise = load_noise(self._config, bench, self._ledger.run_dir)
+        self._supplies = Supplies(
+            bench,
+            self._ledger,
+            self._bus,
+            self._control,
+            space=self.space,
+            positions=self._positions,
+        )
         self._measurement = Measurement(
             bench,
             self._ledger,
@@ -113,7 +137,9 @@ class Campaign:
             positions=self._positions,
             noise=self._noise,
             control=self._control,
+            dose=self._supplies.dose,
         )
+        self._is_ready = False
         self._is_noise_checked = False
 
     @property
@@ -135,6 +161,8 @@ class Campaign:
             made safe by whoever owns it.
         AbortAsked
             It is to end, after an exposure or a trial; no device is in the middle of something.
+        PreflightStopped
+            It must not begin.
         """
         self._control.enter(State.RUNNING)
         if not self._has_begun:
@@ -159,14 +187,40 @@ class Campaign:
             row = self._rows.get(self._number)
             if row is not None and row.state in ("scored", "failed"):
                 self._replay(row, proposal)
-            else:
-                self._check_noise("start", self.space.start)
+            elif row is not None and row.state == "captured":  # needs neither disk nor light
+                self._begin()
                 self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
+            else:
+                self.spent = self._supplies.why_spent(proposal.design)
+                if self.spent is not None:
+                    break
+                self._begin()
+                with self._supplies.used_by("trial", proposal.design):
+                    self._try_trial(proposal, row, propose_s=time.perf_counter() - started_s)
             self._number += 1
         outcome = self.outcome()
-        if self._is_noise_checked:  # a run that was only replayed leaves the bench alone
-            self._check_noise("end", outcome.best_design or self.space.start)
+        best = outcome.best_design or self.space.start
+        # A run that was only replayed leaves the bench alone.
+        if self._is_noise_checked and self._supplies.can_check(best):
+            self._check_noise("end", best)
+        self._supplies.settle()
         return outcome
+
+    def _begin(self) -> None:
+        """Check the noise and say what the run stands on, before the first new trial on a bench."""
+        if self._is_ready:
+            return
+        self._is_ready = True
+        look = self._check_noise("start", self.space.start)
+        if self._preflight is None:
+            return
+        found, self._preflight = self._preflight(look), None  # once a session
+        at = datetime.now(UTC).isoformat()
+        self._ledger.set_meta("preflight", {**found.as_plain(), "at": at})
+        self._bus.emit(PreflightDone(preflight=found))
+        if found.stops:
+            self._supplies.settle()
+            raise PreflightStopped(found)
 
     # ---- one trial
 
@@ -225,32 +279,33 @@ class Campaign:
         )
         self._tell(seen, proposal, score)
 
-    def _check_noise(self, when: When, design: Design) -> None:
+    def _check_noise(self, when: When, design: Design) -> dict[str, Any] | None:
         """Compare repeats of one scene with the calibration: before the first new trial, and last.
 
         A resumed run is a new session on the bench, and checks again.
         """
-        is_done = when == "start" and self._is_noise_checked
-        if is_done or not self._config.safety.self_check_repeats:
-            return
+        if not self._config.safety.self_check_repeats:
+            return None
         self._control.enter(State.CALIBRATING, f"self-check at the {when} of the run")
-        record = self._pauses().again(
-            lambda: check_noise(
-                self._bench,
-                self._noise,
-                design,
-                self._positions[0],
-                space=self.space,
-                when=when,
-                trials=len(self._bits_per_pixel),
-                checkpoint=self._control.checkpoint,
+        with self._supplies.used_by("self_check", design):
+            record = self._pauses().again(
+                lambda: check_noise(
+                    self._bench,
+                    self._noise,
+                    design,
+                    self._positions[0],
+                    space=self.space,
+                    when=when,
+                    trials=len(self._bits_per_pixel),
+                    checkpoint=self._control.checkpoint,
+                )
             )
-        )
         self._control.enter(State.RUNNING)
         self._is_noise_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))
+        return record
 
     def _record_dropped(self) -> None:
         for dropped in self._bus.take_dropped():

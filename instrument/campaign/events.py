@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from psygnal import EmitLoopError, Signal, SignalInstance
 
+from instrument.campaign.checks import Preflight
 from instrument.campaign.states import State
 from instrument.design import Design, DesignSpace
 
@@ -46,6 +47,13 @@ class CampaignStarted(Event):
     space: DesignSpace
     trials: int
     done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightDone(Event):
+    """What the run will take and stands on was looked at, before its first trial."""
+
+    preflight: Preflight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +187,7 @@ class EventBus:
     resumed = Signal(Resumed)
     state_changed = Signal(StateChanged)
     observer_dropped = Signal(ObserverDropped)
+    preflight_done = Signal(PreflightDone)
     campaign_ended = Signal(CampaignEnded)
 
     def __init__(self) -> None:

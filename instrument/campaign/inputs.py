@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from estimation import SensorNoise
+from instrument.campaign.ledger import NOISE_META, Ledger, LedgerError
+from instrument.campaign.scoring import NOISE_FILE
 from instrument.config import Config, ConfigError, SlmRole
 
 FOLDER = "inputs"
@@ -83,6 +87,53 @@ def keep(files: tuple[InputFile, ...], run_dir: Path) -> None:
         path = run_dir / file.copy
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(file.content)
+
+
+def keep_noise(noise: SensorNoise, ledger: Ledger) -> None:
+    """Make the calibration of a run durable: a file that is whole, and its SHA-256 in the ledger.
+
+    Raises
+    ------
+    LedgerError
+        It could not be written.
+    """
+    path = ledger.run_dir / NOISE_FILE
+    partial = path.with_name(NOISE_FILE + ".partial")
+    try:
+        noise.save(partial, measured_at=datetime.now(UTC).isoformat())
+        partial.replace(path)  # a kill leaves no half of it under its name
+    except OSError as error:
+        raise LedgerError(f"{path}: the calibration cannot be written: {error}") from error
+    _record_noise(path, ledger)
+
+
+def has_noise(ledger: Ledger) -> bool:
+    """Whether the run has made its calibration already.
+
+    Raises
+    ------
+    LedgerError
+        If the file is not the one that was recorded, or is missing.
+    """
+    path = ledger.run_dir / NOISE_FILE
+    recorded = ledger.meta().get(NOISE_META)
+    if recorded is None:
+        if path.exists():  # killed between the file and its record, or begun by an older infoloop
+            _record_noise(path, ledger)
+        return path.exists()
+    if not path.is_file():
+        raise LedgerError(f"{path}: the calibration of this run is missing; restore it")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != recorded["sha256"]:
+        raise LedgerError(
+            f"{path}: is not the calibration that this run made (its SHA-256 differs); restore it "
+            "from a copy"
+        )
+    return True
+
+
+def _record_noise(path: Path, ledger: Ledger) -> None:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    ledger.set_meta(NOISE_META, {"copy": NOISE_FILE, "sha256": sha256})
 
 
 def check_kept(meta: Mapping[str, Any], run_dir: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from instrument.config import Config
+from instrument.config import Config, SearchConfig
 from instrument.design import Design, DesignSpace
 from instrument.search.confirm import Confirmation, Decision
 from instrument.search.engines import make_engine
@@ -53,6 +53,11 @@ class Proposal:
         return self.applied or self.design
 
 
+def reserved_for_confirmation(search: SearchConfig) -> int:
+    """Trials that are kept for repeats of the contenders."""
+    return min(CONTENDERS * search.confirm.repeats, max(0, search.trials - 2))
+
+
 class Plan:
     """Phases of a campaign.
 
@@ -77,8 +82,7 @@ class Plan:
         search = config.search
         self._space = space
         self._search = search
-        self._room = min(CONTENDERS * search.confirm.repeats, max(0, search.trials - 2))
-        budget = search.trials - self._room
+        budget = search.trials - reserved_for_confirmation(search)
         self._engine = make_engine(
             search.engine, space, seed=search.seed, budget=budget, steps=search.steps
         )

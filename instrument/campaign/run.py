@@ -44,7 +44,7 @@ class RunResult:
     status
         `finished`, `aborted` (somebody asked) or `failed`.
     why
-        Of a run that did not finish.
+        Of a run that did not finish, or finished before its plan did: its light was spent.
     outcome
         None if nothing was captured.
     truth
@@ -99,6 +99,7 @@ def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
                 "python": platform.python_version(),
                 **{package: metadata.version(package) for package in _PACKAGES},
             },
+            "random": _random(config),
             "status": "created",
         },
     )
@@ -108,6 +109,17 @@ def create_run(config: Config, run_dir: Path, *, name: str) -> Ledger:
         ledger.close()
         raise LedgerError(f"{run_dir}: cannot keep the calibration files: {error}") from error
     return ledger
+
+
+def _random(config: Config) -> dict[str, Any]:
+    """Say what is drawn at random in a campaign, and from which seed; nothing else is."""
+    return {
+        "seed": config.search.seed,
+        "proposals": "(seed, trial number)",
+        "order of the objects": "seed, once; the same in every trial",
+        "scores": "seed; the same in every trial",
+        "noise of a virtual bench": "(bench.micromanager.seed, trial number, part)",
+    }
 
 
 def recorded_config(ledger: Ledger) -> Config:
@@ -149,6 +161,8 @@ def execute(
         If the bench could not be connected or calibrated; all is safe and closed again.
     UnsafeBench
         The same, and something could not be made safe.
+    PreflightStopped
+        The run must not begin, or not go on.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """
@@ -179,6 +193,7 @@ def execute(
     ledger.set_meta("seconds", earlier_s + seconds)
     ledger.set_meta("status", ending.status)
     ledger.set_meta("why", ending.why)
+    ledger.describe_session(status=ending.status, why=ending.why)
     ledger.set_meta("left_at", ending.left_at.record(unsafe))
     if ending.truth is not None:
         ledger.set_meta("truth", ending.truth)
@@ -218,6 +233,7 @@ def _record_end(ledger: Ledger, control: Control, error: BaseException) -> None:
     try:
         ledger.set_meta("status", str(status))
         ledger.set_meta("why", str(error))
+        ledger.describe_session(status=str(status), why=str(error))
         ledger.set_meta("left_at", LeftAt(what="safe", why=str(error)).record(unsafe))
         control.enter(status, str(error))
     except LedgerError:

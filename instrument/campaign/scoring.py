@@ -18,12 +18,13 @@ from estimation import (
 )
 from estimation.information import DensityName
 from instrument.bench.bench import Bench
-from instrument.bench.camera_mode import camera_key, temperature_c
+from instrument.bench.camera_mode import CameraMode, camera_mode
 from instrument.campaign.count_noise import GaussianCounts
 from instrument.config import (
     Config,
     ExposureParameter,
     NoiseCalibrate,
+    NoiseConfig,
     NoiseFile,
     NoiseNumbers,
     NoiseOfCounts,
@@ -86,30 +87,50 @@ def load_noise(config: Config, bench: Bench, run_dir: Path) -> BenchNoise:
         The calibration was made with another camera or mode, or does not cover the exposures that
         the run may use.
     """
-    match config.noise:
+    mode = camera_mode(bench)
+    noise = noise_of(config.noise, run_dir, mode)
+    if isinstance(config.noise, NoiseFile | NoiseCalibrate) and isinstance(noise, SensorNoise):
+        for exposure_ms in exposures_of(config) or (mode.exposure_ms,):
+            noise.check_key(mode.identity(exposure_ms=exposure_ms))
+    return noise
+
+
+def noise_of(asked: NoiseConfig, run_dir: Path, mode: CameraMode) -> BenchNoise:
+    """Return the noise that a `noise` section names, for frames of one camera; check no key.
+
+    Parameters
+    ----------
+    asked
+        The section.
+    run_dir
+        Where `noise: {calibrate: ...}` left its file.
+    mode
+        Of the camera: its bit depth where the section has none, and its working exposure.
+
+    Raises
+    ------
+    InvalidCalibration
+        The file is no calibration.
+    OSError
+        The file cannot be read.
+    """
+    match asked:
         case NoiseNumbers() as numbers:
             return SensorNoise(
                 gain=numbers.gain,
                 offset=numbers.offset,
                 read_noise=numbers.read_noise,
-                bit_depth=numbers.bit_depth or bench.camera.bit_depth,
+                bit_depth=numbers.bit_depth or mode.bit_depth,
             )
         case NoiseOfThermalCamera() as thermal:
             return InfraredNoise(**thermal.model_dump())
         case NoiseOfCounts(sigma_adu=sigma_adu, offset=offset):
-            return GaussianCounts(
-                sigma_adu=sigma_adu, offset=offset, bit_depth=bench.camera.bit_depth
-            )
+            return GaussianCounts(sigma_adu=sigma_adu, offset=offset, bit_depth=mode.bit_depth)
         case NoiseFile(file=file):
             path = file
         case NoiseCalibrate():
             path = run_dir / NOISE_FILE
-    noise = SensorNoise.load(path)
-    warm_c = temperature_c(bench)
-    warmth = {} if warm_c is None else {"temperature_c": warm_c}
-    for exposure_ms in exposures_of(config) or (bench.exposure_ms,):
-        noise.check_key({**camera_key(bench), **warmth, "exposure_ms": exposure_ms})
-    return noise.at_exposure(bench.exposure_ms)
+    return SensorNoise.load(path).at_exposure(mode.exposure_ms)
 
 
 def calibrated_temperatures_c(noise: BenchNoise) -> tuple[float, float] | None:
@@ -196,19 +217,48 @@ def score_batch(
     estimation.EstimationError
         The batch does not support a score; says why.
     """
-    estimate = estimate_information(
+    return score_counts(
         counts,
         noise,
         density=density,
         patch=config.score.patch,
+        objective=config.score.objective,
         seed=config.search.seed,
     )
+
+
+def score_counts(
+    counts: UInt16[np.ndarray, "objects shots height width"],
+    noise: BenchNoise,
+    *,
+    density: DensityName,
+    patch: int | tuple[int, int],
+    objective: str,
+    seed: int,
+) -> Score:
+    """Estimate the information of a batch; `score_batch` without a bench file.
+
+    Parameters
+    ----------
+    counts, noise, density
+        As for `score_batch`.
+    patch
+        Side, or height and width, pixels.
+    objective
+        `bits_per_measurement` or `bits_per_pixel`.
+    seed
+        Of everything random in the estimate.
+
+    Raises
+    ------
+    estimation.EstimationError
+        The batch does not support a score; says why.
+    """
+    estimate = estimate_information(counts, noise, density=density, patch=patch, seed=seed)
     error = estimate.frame_noise_standard_error
     per_pixel = estimate.standard_error if error is None else error
-    if config.score.objective == "bits_per_pixel":
-        return Score(estimate=estimate, scale=1.0, standard_error_per_pixel=per_pixel)
-    values = counts[0].size
-    return Score(estimate=estimate, scale=float(values), standard_error_per_pixel=per_pixel)
+    scale = 1.0 if objective == "bits_per_pixel" else float(counts[0].size)
+    return Score(estimate=estimate, scale=scale, standard_error_per_pixel=per_pixel)
 
 
 def as_plain(estimate: InformationEstimate) -> dict[str, Any]:

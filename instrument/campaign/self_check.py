@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 
 from drivers import Position
 from estimation import EstimationError, InfraredNoise, check_repeats
-from instrument.bench.acquisition import capture_repeats
+from instrument.bench.acquisition import black_level, capture_repeats
 from instrument.bench.bench import Bench
 from instrument.bench.holding import never
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.events import NoiseChecked
-from instrument.campaign.scoring import BenchNoise, noise_at
+from instrument.campaign.scoring import BenchNoise, expected_black_adu, noise_at
 from instrument.design import Design, DesignSpace
 
 When = Literal["start", "end"]
@@ -34,8 +35,8 @@ NOT_FOR_THERMAL = (
 def check_noise(
     bench: Bench,
     noise: BenchNoise,
-    design: Design,
-    position: Position,
+    design: Design | None,
+    position: Position | None,
     *,
     space: DesignSpace,
     when: When,
@@ -44,6 +45,9 @@ def check_noise(
 ) -> dict[str, Any]:
     """Bring the bench to `design`, expose repeats of one object, and compare.
 
+    Without design and position nothing moves, and what is in view is looked at. Before, in the
+    dark, the black level is measured where there is a light to be off.
+
     Parameters
     ----------
     bench
@@ -51,7 +55,7 @@ def check_noise(
     noise
         That the campaign's scores use.
     design, position, space
-        What is looked at; the light is on only while it is.
+        What is looked at, or None to leave the bench as it is; the light is on only while it is.
     when, trials
         Where the campaign is; kept in the record, `trials` also as the seed of the dequantisation.
     checkpoint
@@ -60,8 +64,9 @@ def check_noise(
     Returns
     -------
     dict
-        For the ledger: `when`, `at`, `trials`, `text`, `is_alarm`, and the numbers of
-        `estimation.SelfCheck` unless the frames did not allow a comparison.
+        For the ledger: `when`, `at`, `trials`, `text`, `is_alarm`, `black_level_adu` with the
+        calibration's `expected_black_adu`, `frame_s`, which is how long a frame took, and the
+        numbers of `estimation.SelfCheck` unless the frames did not allow a comparison.
 
     Raises
     ------
@@ -72,19 +77,32 @@ def check_noise(
         "when": when,
         "at": datetime.now(UTC).isoformat(),
         "trials": trials,
-        "position_um": list(position),
+        "position_um": None if position is None else list(position),
         "is_alarm": False,
     }
     if isinstance(noise, InfraredNoise):
         return {**record, "text": NOT_FOR_THERMAL}
     stopwatch = Stopwatch()
-    bench.apply(design, space=space, stopwatch=stopwatch)
+    if design is not None:
+        bench.apply(design, space=space, stopwatch=stopwatch)
+    here = noise_at(noise, bench.exposure_ms)
+    record["black_level_adu"] = black_level(bench, stopwatch=Stopwatch())
+    record["expected_black_adu"] = expected_black_adu(here)
     repeats = bench.config.safety.self_check_repeats
-    counts = capture_repeats(bench, position, repeats, stopwatch=stopwatch, checkpoint=checkpoint)
+    frame_s: list[float] = []
+    counts = capture_repeats(
+        bench,
+        position,
+        repeats,
+        stopwatch=stopwatch,
+        checkpoint=checkpoint,
+        on_frame=frame_s.append,
+    )
+    record["frame_s"] = median(frame_s)  # the first may have to wait for what a driver sets up
     try:
         check = check_repeats(
             counts,
-            noise_at(noise, bench.exposure_ms),  # pyright: ignore[reportArgumentType] - or alike
+            here,  # pyright: ignore[reportArgumentType] - or alike
             rng=np.random.default_rng(trials),
         )
     except EstimationError as error:

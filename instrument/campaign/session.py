@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,19 +11,23 @@ from drivers import DeviceError
 from estimation.calibration import Finding
 from instrument.bench.bench import Bench
 from instrument.bench.calibration import PROTOCOLS, as_noise, calibrate
+from instrument.bench.camera_mode import camera_mode
 from instrument.bench.connect import connect
 from instrument.bench.holding import PauseAsked
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.safety import Interrupted, Unsafe
+from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
-from instrument.campaign.events import EventBus, Notice
+from instrument.campaign.events import EventBus, Notice, PreflightDone
+from instrument.campaign.inputs import has_noise, keep_noise
 from instrument.campaign.leaving import LeftAt, leave_bench
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome
 from instrument.campaign.pausing import Pauses
+from instrument.campaign.preflight import Standing, preflight
 from instrument.campaign.recovery import Recovery
-from instrument.campaign.scoring import NOISE_FILE, check_calibratable
+from instrument.campaign.scoring import check_calibratable
 from instrument.campaign.states import State
 from instrument.config import Config, NoiseCalibrate
 
@@ -71,9 +76,12 @@ class Session:
         ------
         DeviceError, EstimationError, InterlockTripped, Interrupted, UnsafeBench
             Before there was a campaign; the bench is closed.
+        PreflightStopped
+            The run must not begin.
         """
         self._bench = connect(self._config)  # all is safe and closed again if it raises
         try:
+            self._look_at = self._preflight(self._bench)
             ending = self._recovery.keep(self._bench, self._work)[1]
         except _ENDS as error:
             if self._campaign is None:
@@ -86,6 +94,28 @@ class Session:
             raise
         return ending, self._bench.close()
 
+    def _preflight(self, bench: Bench) -> LookAt:
+        """Look at everything before any light; return how to look again with the self-check.
+
+        Raises
+        ------
+        PreflightStopped
+            The run must not begin. One that has finished has nothing to begin.
+        """
+        look_at = functools.partial(
+            preflight,
+            self._config,
+            bench,
+            run_dir=self._ledger.run_dir,
+            standing=Standing.of(self._ledger),
+        )
+        if self._ledger.meta().get("status") != "finished":
+            found = look_at(look=None)
+            if found.stops:
+                self._bus.emit(PreflightDone(preflight=found))
+                raise PreflightStopped(found)
+        return lambda look: look_at(look=look)
+
     def _work(self, bench: Bench) -> Ending:
         self._bench = bench
         _record_bench(self._ledger, bench)
@@ -95,15 +125,18 @@ class Session:
             left_at = LeftAt(what="safe", why="aborted while the camera was calibrated")
             return Ending(status="aborted", why=str(asked), left_at=left_at)
         if self._campaign is None:
-            self._campaign = Campaign(bench, self._ledger, self._bus, control=self._control)
+            self._campaign = Campaign(
+                bench, self._ledger, self._bus, control=self._control, preflight=self._look_at
+            )
         else:
             self._campaign.use(bench)
         return self._search(bench, self._campaign)
 
     def _search(self, bench: Bench, campaign: Campaign) -> Ending:
-        status, why = "finished", None
+        status = "finished"
         try:
             outcome = campaign.run()
+            why = campaign.spent
         except AbortAsked as asked:
             status, why, outcome = "aborted", str(asked), campaign.outcome()
         said = campaign.drift()
@@ -150,8 +183,7 @@ class Session:
     def _calibrate_if_asked(self, bench: Bench) -> None:
         """Calibrate once a run, before its first trial; a resumed run keeps its calibration."""
         asked = bench.config.noise
-        path = self._ledger.run_dir / NOISE_FILE
-        if not isinstance(asked, NoiseCalibrate) or path.exists():
+        if not isinstance(asked, NoiseCalibrate) or has_noise(self._ledger):
             return
         protocol = PROTOCOLS[asked.calibrate]
         check_calibratable(bench.config, longest_factor=max((1.0, *protocol.dark_exposures)))
@@ -167,7 +199,7 @@ class Session:
                 checkpoint=self._control.checkpoint,
             )
         )
-        as_noise(result, bench, protocol).save(path)
+        keep_noise(as_noise(result, bench, protocol), self._ledger)
         for warning in result.warnings:
             if warning.name == Finding.SAMPLE_IN_VIEW:
                 continue  # as it should be here, and nothing that the scores use
@@ -194,5 +226,8 @@ def _truth(bench: Bench, ledger: Ledger) -> dict[str, float] | None:
 
 def _record_bench(ledger: Ledger, bench: Bench) -> None:
     ledger.set_meta("status", "running")
-    ledger.set_meta("devices", [asdict(device) for device in bench.describe()])
+    devices = [asdict(device) for device in bench.describe()]
+    ledger.set_meta("devices", devices)
+    ledger.describe_session(devices=devices)
+    ledger.set_meta("camera_mode", asdict(camera_mode(bench)))
     ledger.set_meta("slm_shapes", {role: list(s) for role, s in bench.slm_shapes().items()})

@@ -7,8 +7,9 @@ design becomes a number.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import UInt16
@@ -76,6 +77,9 @@ class Measurement:
         That the scores stand on.
     control
         Says when to pause or to end, between two exposures.
+    dose
+        Takes the objects of a batch that was just captured and returns what it gave to the sample,
+        for its record; None where that is not known.
     """
 
     def __init__(
@@ -88,8 +92,10 @@ class Measurement:
         positions: Positions,
         noise: BenchNoise,
         control: Control,
+        dose: Callable[[int], dict[str, Any] | None] = lambda _objects: None,
     ):
         self._bench = bench
+        self._dose = dose
         self._ledger = ledger
         self._bus = bus
         self._config = bench.config
@@ -162,6 +168,9 @@ class Measurement:
         batch = self._expose(number, proposal, stopwatch, pauses)
         record = batch.record()
         self._captured_at = batch.captured_at
+        dose = self._dose(len(batch.counts))
+        if dose is not None:
+            record["dose"] = dose
         if self._bench.truth is not None:
             record["truth"] = self._bench.truth()
         expected = expected_black_adu(noise_at(self._noise, batch.exposure_ms))
@@ -193,6 +202,8 @@ class Measurement:
                 greys=grey_patterns(self._config),
             )
         )
+        if self._bench.seed_noise is not None:
+            self._bench.seed_noise(number, 0)
         return capture_batch(
             self._bench,
             self._positions,

@@ -18,6 +18,7 @@ from instrument.config._design_file import (
     load_design_config,
     parse_design_config,
 )
+from instrument.config._dose import DoseConfig
 from instrument.config._drift import DriftConfig, FollowConfig
 from instrument.config._load import (
     ConfigError,
@@ -37,6 +38,7 @@ from instrument.config._model import (
 from instrument.config._modulator import SlmRole
 from instrument.config._noise import (
     NoiseCalibrate,
+    NoiseConfig,
     NoiseFile,
     NoiseNumbers,
     NoiseOfCounts,
@@ -94,6 +96,7 @@ __all__ = [
     "DesignConfig",
     "DiscParameter",
     "DisplayConfig",
+    "DoseConfig",
     "DriftConfig",
     "DriverConfig",
     "EmitterRole",
@@ -109,6 +112,7 @@ __all__ = [
     "ListedMicroManager",
     "LoadedMicroManager",
     "NoiseCalibrate",
+    "NoiseConfig",
     "NoiseFile",
     "NoiseNumbers",
     "NoiseOfCounts",

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from instrument.config._bench import BenchConfig
+from instrument.config._dose import DoseConfig
 from instrument.config._drift import DriftConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
 from instrument.config._recover import RecoverConfig
-from instrument.config._section import Finite, Positive, Section
+from instrument.config._section import Duration, Finite, Positive, Section
 
 
 class StageGrid(Section):
@@ -80,7 +81,9 @@ class SafetyConfig(Section):
     than the bench moved a device for good is refused, unless `on_disturbance: mark`. While light is
     on, every interlock is read at least every `interlock_interval_s`, and the light goes off when
     something takes `watchdog_s` longer than it is known to need; `guardian` is the process that
-    switches it off if this one dies. `recover` says how often a run goes on after a fault. A pause
+    switches it off if this one dies. `recover` says how often a run goes on after a fault, `dose`
+    limits the light on the sample. While the disk of a run has less left than a batch and
+    `least_free_disk_mb`, the run waits in the dark. A wait or pause
     that nobody ends in `longest_pause_s` ends the run.
     """
 
@@ -94,6 +97,8 @@ class SafetyConfig(Section):
     watchdog_s: Positive = 5.0
     guardian: bool = True
     recover: RecoverConfig = RecoverConfig()
+    dose: DoseConfig | None = None
+    least_free_disk_mb: Duration = 500.0
     longest_pause_s: Positive = 8 * 3600.0
 
     @field_validator("self_check_repeats")

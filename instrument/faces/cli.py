@@ -25,6 +25,8 @@ from instrument.config import (
     load_config,
     load_design_config,
 )
+from instrument.faces.export import export, rescore
+from instrument.faces.record import verify
 from instrument.faces.score import compare, score
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output at the end.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Stop after the preflight: 0 if nothing forbids the run, or 1."),
+]
 ViewOption = Annotated[bool, typer.Option("--view", help="Live view in napari (extra `gui`).")]
 
 
@@ -78,9 +84,10 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     view: ViewOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run the virtual programmable-pupil microscope: about two minutes, no hardware."""
-    run(DEMO, overrides, output, seed, as_json, quiet, view)
+    run(DEMO, overrides, output, seed, as_json, quiet, view, dry_run)
 
 
 @app.command()
@@ -92,14 +99,20 @@ def run(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     view: ViewOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Search the design space of a bench until its budget is spent."""
     with _exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
         from instrument.campaign.run import create_run, new_run_dir
+        from instrument.faces.command_line import command_line
 
         run_dir = output or new_run_dir(loaded.output, config.stem)
+        if dry_run:
+            _dry_run(loaded, run_dir, None, what=str(config), as_json=as_json, quiet=quiet)
+            return
         with create_run(loaded, run_dir, name=config.stem) as ledger:
+            ledger.set_meta("command", command_line("run", config, overrides or (), seed=seed))
             _finish(_execute(loaded, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
 
 
@@ -134,12 +147,18 @@ def resume(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     view: ViewOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Continue a run that was interrupted or killed; every acknowledged trial is kept."""
     with _exit_codes():
         from instrument.campaign.ledger import Ledger
         from instrument.campaign.run import recorded_config
 
+        if dry_run:
+            with Ledger.read(run_dir) as ledger:
+                config = recorded_config(ledger)
+                _dry_run(config, run_dir, ledger, what=str(run_dir), as_json=as_json, quiet=quiet)
+            return
         with Ledger.open(run_dir) as ledger:
             config = recorded_config(ledger)
             _finish(_execute(config, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
@@ -261,16 +280,25 @@ def devices(
 
 
 @app.command()
-def report(run_dir: RunArgument) -> None:
-    """Write one self-contained HTML report into the run's folder."""
+def report(
+    run_dir: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write here instead of into the folder."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML report of a run, also while it goes on."""
     with _exit_codes():
         from instrument.faces.report import write_report
 
-        typer.echo(write_report(run_dir))
+        typer.echo(write_report(run_dir, output))
 
 
 app.command()(score)
 app.command()(compare)
+app.command()(rescore)
+app.command()(export)
+app.command()(verify)
 
 
 def main() -> None:
@@ -297,6 +325,27 @@ def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
         Console().print(table)
     typer.echo(f"{file}: {count_line(results, scope=scope)}")
     if any(each.status == "failed" for of_role in results.values() for each in of_role):
+        raise typer.Exit(FAILED)
+
+
+def _dry_run(
+    config: Config, run_dir: Path, ledger: Ledger | None, *, what: str, as_json: bool, quiet: bool
+) -> None:
+    from instrument.campaign.dry_run import dry_run
+    from instrument.campaign.preflight import Standing
+    from instrument.faces.preflight import preflight_table, verdict_line
+
+    standing = Standing() if ledger is None else Standing.of(ledger)
+    found, unsafe = dry_run(config, run_dir=run_dir, standing=standing)
+    if as_json:
+        typer.echo(json.dumps(found.as_plain(), allow_nan=False))
+    elif not quiet:
+        Console().print(preflight_table(found))
+        typer.echo(verdict_line(found, what))
+    if unsafe:
+        _say("\n".join(map(str, unsafe)), style="bold red")
+        raise typer.Exit(UNSAFE)
+    if found.stops:
         raise typer.Exit(FAILED)
 
 
@@ -367,6 +416,8 @@ def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> No
     if result.status == "aborted":
         _say(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
         raise typer.Exit(INTERRUPTED)
+    if result.status == "finished" and result.why is not None and not quiet:
+        _say(f"finished before all trials were taken: {result.why}")
     if result.status == "failed":
         _say(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", style="red")
         raise typer.Exit(FAILED)
@@ -389,6 +440,7 @@ def _exit_codes() -> Iterator[None]:
     from instrument.bench.connect import ConnectError
     from instrument.bench.interlocks import InterlockTripped
     from instrument.bench.safety import Interrupted, UnsafeBench
+    from instrument.campaign.checks import PreflightStopped
     from instrument.campaign.ledger import LedgerError
     from instrument.search.engines import EngineError
 
@@ -397,7 +449,9 @@ def _exit_codes() -> Iterator[None]:
     except UnsafeBench as error:
         _say(str(error), style="bold red")
         raise typer.Exit(UNSAFE) from error
-    except (ConfigError, ConnectError, LedgerError, EngineError, EstimationError) as error:
+    except (
+        ConfigError, ConnectError, LedgerError, EngineError, EstimationError, PreflightStopped,
+    ) as error:  # fmt: skip
         _say(str(error), style="red")
         raise typer.Exit(BAD_INPUT) from error
     except (DeviceError, InterlockTripped) as error:

@@ -37,8 +37,15 @@ _STAND_INS = {
     "--confirm": "#050607",
     "--failed": "#060708",
     "--best": "#070809",
+    "--good": "#08090a",
+    "--reference": "#090a0b",
+    "--shade": "#0a0b0c",
+    "--teal": "#0b0c0d",
+    "--rose": "#0c0d0e",
 }
-INK, FAINT, LINE, SEARCH, CONFIRM, FAILED, BEST = _STAND_INS.values()
+INK, FAINT, LINE, SEARCH, CONFIRM, FAILED, BEST, GOOD, REFERENCE, SHADE, TEAL, ROSE = (
+    _STAND_INS.values()
+)
 
 _LONGEST_SIDE_PX = 768
 
@@ -105,9 +112,9 @@ def png_uri(pixels: NDArray[Any], *, cmap: str, vmin: float, vmax: float) -> str
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def reduced(frame: NDArray[Any]) -> NDArray[Any]:
+def reduced(frame: NDArray[Any], longest_px: int = _LONGEST_SIDE_PX) -> NDArray[Any]:
     """Bin a large frame or map, so that the page stays small."""
-    step = -(-max(frame.shape) // _LONGEST_SIDE_PX)
+    step = -(-max(frame.shape) // longest_px)
     if step == 1:
         return frame
     height, width = (side // step for side in frame.shape)
@@ -128,7 +135,7 @@ def environment(templates: Path) -> Environment:
         lstrip_blocks=True,
     )
     rendering.filters.update(
-        duration=_duration,
+        duration=duration,
         plain=_plain,
         moment=_moment,
         sentence=as_sentence,
@@ -142,7 +149,7 @@ def as_sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """Write seconds as people say them."""
     if seconds is None:
         return "\N{EN DASH}"

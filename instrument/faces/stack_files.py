@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +118,31 @@ def _read_zarr(file: Path) -> np.ndarray:
             f"{file}: reading OME-Zarr needs zarr, which is not installed: pip install zarr"
         ) from error
     node: Any = zarr.open(str(file), mode="r")
+    axes: list[Any] = []
     if not hasattr(node, "shape"):
         attributes = dict(node.attrs)
         scales = attributes.get("ome", attributes)["multiscales"][0]
+        axes = scales.get("axes", [])
         node = node[scales["datasets"][0]["path"]]
+    return _as_batch(node, axes, file)
+
+
+def _as_batch(node: Any, axes: Sequence[Any], file: Path) -> np.ndarray:
+    """Drop axes of length one and bring channels, as shots, behind the objects."""
+    is_named = len(axes) == node.ndim and all(isinstance(axis, Mapping) for axis in axes)
+    outer = [i for i in range(node.ndim - 2) if node.shape[i] > 1]
+    shots = [i for i in outer if is_named and axes[i].get("type") == "channel"]
+    objects = [i for i in outer if i not in shots]
+    if is_named and len(objects) > 1:
+        counts = " and ".join(f"{node.shape[i]} along {axes[i]['name']}" for i in objects)
+        raise StackError(
+            f"{file} holds {counts}; one batch of objects is due: of a run, export one trial "
+            "(--trials 12), or use `infoloop rescore`"
+        )
     pixels = np.asarray(node[...])
-    outer = tuple(i for i in range(pixels.ndim - 2) if pixels.shape[i] == 1)
-    return pixels.squeeze(outer)
+    single = [i for i in range(pixels.ndim - 2) if i not in outer]
+    order = [*single, *objects, *shots, pixels.ndim - 2, pixels.ndim - 1]
+    return pixels.transpose(order).squeeze(tuple(range(len(single))))
 
 
 def _words(stack: np.ndarray) -> str:

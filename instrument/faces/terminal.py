@@ -27,6 +27,7 @@ from instrument.campaign.events import (
     FrameCaptured,
     NoiseChecked,
     Notice,
+    PreflightDone,
     StateChanged,
     TrialScored,
     TrialStarted,
@@ -46,6 +47,7 @@ from instrument.config import (
     XYStageRole,
 )
 from instrument.design import DesignSpace, Parameter
+from instrument.faces.preflight import preflight_table
 
 
 class ProgressBar:
@@ -82,6 +84,8 @@ class ProgressBar:
                 self._progress.update(
                     self._task, description=self._phase, total=event.trials, completed=event.done
                 )
+            case PreflightDone():
+                self._progress.console.print(preflight_table(event.preflight))
             case TrialStarted():
                 self._phase = event.phase
                 self._progress.update(self._task, description=event.phase)

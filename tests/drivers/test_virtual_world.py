@@ -346,3 +346,18 @@ def test_sample_and_sensor_do_not_depend_on_the_aberration(make_world):
     aberrated, perfect = make_world(), make_world(aberration_rms_rad=0.0)
     np.testing.assert_array_equal(aberrated._sample, perfect._sample)
     np.testing.assert_array_equal(aberrated.sensor.offset_adu, perfect.sensor.offset_adu)
+
+
+def test_the_noise_of_a_trial_depends_on_its_number_alone(make_world):
+    """So that a resumed campaign sees what an unbroken one would."""
+    world, other = make_world(), make_world()
+    other.expose(0.01)  # a session that exposed something else before
+    for each in (world, other):
+        each.seed_noise(3, 1)
+    np.testing.assert_array_equal(world.expose(0.01), other.expose(0.01))
+    frames = []
+    for trial, part in ((3, 1), (3, 0), (4, 1)):
+        world.seed_noise(trial, part)
+        frames.append(world.expose(0.01))
+    assert np.any(frames[0] != frames[1])
+    assert np.any(frames[0] != frames[2])

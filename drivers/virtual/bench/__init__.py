@@ -107,6 +107,10 @@ class VirtualBench:
         """Return what only the simulator knows of its present state."""
         return self.world.truth()
 
+    def seed_noise(self, trial: int, part: int = 0) -> None:
+        """Draw the noise of the exposures that follow from the seed and these numbers alone."""
+        self.world.seed_noise(trial, part)
+
     def close(self) -> None:
         """Stop the instrument server; the core is closed by whoever drives it. Idempotent."""
         if self._light is not None:

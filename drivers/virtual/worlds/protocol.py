@@ -51,6 +51,10 @@ class World(Protocol):
         """Draw one frame of raw counts under the present state."""
         ...
 
+    def seed_noise(self, trial: int, part: int = 0) -> None:
+        """Draw the noise of the exposures that follow from the seed and these numbers alone."""
+        ...
+
     def truth(self) -> dict[str, float]:
         """Return what only the simulator knows of the present state."""
         ...

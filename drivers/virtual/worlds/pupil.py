@@ -21,7 +21,7 @@ from jaxtyping import Array, Complex, Float, UInt8
 from drivers.virtual.drift import Drift
 from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
 from drivers.virtual.samples import SampleKind, sample_map
-from drivers.virtual.sensor import VirtualSensor
+from drivers.virtual.sensor import VirtualSensor, noise_of
 from drivers.virtual.travel import Axes
 from drivers.virtual.zernike import FIRST_MODE, LAST_MODE, aperture, pupil_grid
 
@@ -73,7 +73,7 @@ class PupilWorld:
         self._sample = sample_map(sample, SAMPLE_SIDE, rng=maps, fill=fill)
         self.twin = PupilMicroscope(_draw_aberration(aberration, aberration_rms_rad))
         self.sensor = VirtualSensor.draw(self.twin.height, self.twin.width, rng=sensor)
-        self._frame_rng = frames
+        self._frame_rng = self._frame_rng_at_start = frames
         self._optical_power_mw = optical_power_mw
         self._drift = drift
         self._lock = threading.Lock()
@@ -99,6 +99,10 @@ class PupilWorld:
             self._left_rad = self.modulator_rad()
             self._pattern = pattern.copy()
             self._pattern_changed_s = time.perf_counter()
+
+    def seed_noise(self, trial: int, part: int = 0) -> None:
+        """Draw the noise of the exposures that follow from the seed and these numbers alone."""
+        self._frame_rng = noise_of(self._frame_rng_at_start, trial=trial, part=part)
 
     # ---- physics, read by the camera
 

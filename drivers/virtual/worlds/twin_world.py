@@ -14,6 +14,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, UInt16
 
+from drivers.virtual.sensor import noise_of
 from drivers.virtual.twins.twin import Twin
 from drivers.virtual.worlds.plate import Plate
 from drivers.virtual.worlds.protocol import Detector
@@ -55,7 +56,7 @@ class TwinWorld:
         self.plate, self.sensor = plate, sensor
         self.xy = plate.stage()
         self._rows = rows
-        self._frame_rng = frame_rng
+        self._frame_rng = self._frame_rng_at_start = frame_rng
         self._lock = threading.Lock()
         self._twin = twin
         self._is_dark = False
@@ -81,6 +82,10 @@ class TwinWorld:
         with self._lock:
             self._twin, self._seen = self._twin.with_values(values), None
             self._is_dark = self._is_dark if is_dark is None else is_dark
+
+    def seed_noise(self, trial: int, part: int = 0) -> None:
+        """Draw the noise of the exposures that follow from the seed and these numbers alone."""
+        self._frame_rng = noise_of(self._frame_rng_at_start, trial=trial, part=part)
 
     def expose(self, exposure_s: float) -> UInt16[np.ndarray, "height width"]:
         """Draw one frame of raw counts, (height, width) uint16, under the present state."""

@@ -9,10 +9,12 @@ from instrument.campaign.ledger.ledger import LEDGER_FILE, Ledger
 from instrument.campaign.ledger.problems import LedgerError, LedgerFull
 from instrument.campaign.ledger.rows import BatchPart, JournalRow, SessionRow, TrialRow
 from instrument.campaign.ledger.schema import SCHEMA_VERSION
+from instrument.campaign.ledger.verify import NOISE_META, Verification, to_json, verify_run
 
 __all__ = [
     "BATCH_FOLDER",
     "LEDGER_FILE",
+    "NOISE_META",
     "SCHEMA_VERSION",
     "BatchPart",
     "JournalRow",
@@ -21,4 +23,7 @@ __all__ = [
     "LedgerFull",
     "SessionRow",
     "TrialRow",
+    "Verification",
+    "to_json",
+    "verify_run",
 ]

@@ -24,6 +24,13 @@ def create_file(path: Path) -> sqlite3.Connection:
     return _configured(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file whose creation failed, and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):  # what stays is told as never begun
+            path.with_name(path.name + suffix).unlink()
+
+
 def open_file(path: Path) -> sqlite3.Connection:
     """Open an existing file for writing, bring it to the present schema and check every row.
 

@@ -14,8 +14,8 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,13 @@ from filelock import BaseFileLock
 from numpy.typing import NDArray
 
 from instrument.campaign.ledger import schema
-from instrument.campaign.ledger.connection import create_file, open_file, read_file, transaction
+from instrument.campaign.ledger.connection import (
+    create_file,
+    open_file,
+    read_file,
+    remove_file,
+    transaction,
+)
 from instrument.campaign.ledger.files import (
     BATCH_FOLDER,
     batch_name,
@@ -34,7 +40,8 @@ from instrument.campaign.ledger.files import (
     write_frames,
 )
 from instrument.campaign.ledger.lock import lock_run
-from instrument.campaign.ledger.problems import LedgerError
+from instrument.campaign.ledger.patience import again_when_full
+from instrument.campaign.ledger.problems import LedgerError, LedgerFull
 from instrument.campaign.ledger.rows import (
     BatchPart,
     JournalRow,
@@ -60,7 +67,8 @@ class Ledger:
     Raises
     ------
     LedgerFull
-        From everything that writes: the disk took no more; the same call may be repeated.
+        From everything that writes: the disk took no more; the same call may be repeated, and is
+        where `on_full` is set and returns (`instrument.campaign.ledger.patience`).
     LedgerError
         From everything: the file cannot be read or written, or the step is not the trial's next.
     """
@@ -73,6 +81,8 @@ class Ledger:
         self._started_s = time.monotonic()
         self._session: int | None = None
         self._is_open = True
+        self.on_full: Callable[[LedgerFull], None] | None = None
+        self.is_waiting = False
 
     @classmethod
     def create(cls, run_dir: Path, meta: Mapping[str, Any]) -> Ledger:
@@ -89,23 +99,24 @@ class Ledger:
             (run_dir / BATCH_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_create(run_dir, error) from error
-        lock = _locked(run_dir)
-        try:
+        with ExitStack() as undo:
+            lock = _locked(run_dir)
+            undo.callback(lock.release)
             _check_new(path)  # nobody created it meanwhile
-            connection = create_file(path)
-            ledger = cls(run_dir, connection, lock=lock)
-            with ledger._writing():
-                schema.create(connection)
-                for key, value in meta.items():
-                    ledger._put_meta(key, value)
-                ledger._begin_session()
-            sync_folder(run_dir)
-        except (OSError, sqlite3.Error) as error:
-            lock.release()
-            raise _cannot_create(run_dir, error) from error
-        except BaseException:
-            lock.release()
-            raise
+            undo.callback(remove_file, path)  # so that the same call may be repeated
+            try:
+                connection = create_file(path)
+                undo.callback(connection.close)
+                ledger = cls(run_dir, connection, lock=lock)
+                with ledger._writing():
+                    schema.create(connection)
+                    for key, value in meta.items():
+                        ledger._put_meta(key, value)
+                    ledger._begin_session()
+                sync_folder(run_dir)
+            except (OSError, sqlite3.Error) as error:
+                raise _cannot_create(run_dir, error) from error
+            undo.pop_all()
         return ledger
 
     @classmethod
@@ -121,14 +132,15 @@ class Ledger:
         path = run_dir / LEDGER_FILE
         if not path.is_file():
             raise LedgerError(f"{run_dir} holds no run ({LEDGER_FILE} is missing)")
-        lock = _locked(run_dir)
-        try:
-            ledger = cls(run_dir, open_file(path), lock=lock)
+        with ExitStack() as undo:
+            lock = _locked(run_dir)
+            undo.callback(lock.release)
+            connection = open_file(path)
+            undo.callback(connection.close)
+            ledger = cls(run_dir, connection, lock=lock)
             with ledger._writing():
                 ledger._begin_session()
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return ledger
 
     @classmethod
@@ -203,6 +215,7 @@ class Ledger:
 
     # ---- what happens, in this order for every trial
 
+    @again_when_full
     def ask(
         self, *, number: int, phase: str, design: Design, plan: Mapping[str, Any] | None = None
     ) -> None:
@@ -216,9 +229,7 @@ class Ledger:
             What the proposal carried besides, as plain values.
         """
         with self._writing():
-            (following,) = self._connection.execute(
-                "SELECT coalesce(max(number), -1) + 1 FROM trial"
-            ).fetchone()
+            ((following,),) = self._select("SELECT coalesce(max(number), -1) + 1 FROM trial")
             if number != following:
                 raise LedgerError(
                     f"{self.run_dir}: trial {number} cannot be asked, trial {following} is next"
@@ -230,6 +241,7 @@ class Ledger:
             )
             self._seal("trial", number)
 
+    @again_when_full
     def capture(self, number: int, counts: NDArray[np.uint16], record: Mapping[str, Any]) -> None:
         """Make the next part of a trial's frames durable; returns when disk and ledger hold it.
 
@@ -245,11 +257,11 @@ class Ledger:
         with self._one_at_a_time:
             self._check_writable()
             self._state(number, "capture", "asked", "captured")
-            (part,) = self._connection.execute(
-                "SELECT coalesce(max(part), -1) + 1 FROM batch WHERE trial=?", (number,)
-            ).fetchone()
+            ((part,),) = self._select(
+                "SELECT coalesce(max(part), -1) + 1 FROM batch WHERE trial=?", number
+            )
             name, said = batch_name(number, part), _json(record)
-            if self._connection.execute("SELECT 1 FROM batch WHERE file=?", (name,)).fetchone():
+            if self._select("SELECT 1 FROM batch WHERE file=?", name):
                 raise LedgerError(f"{self.run_dir / name} is acknowledged and never overwritten")
             sha256 = write_frames(self.run_dir / name, counts)
             with self._writing():
@@ -263,14 +275,15 @@ class Ledger:
                 self._seal("batch", number, part)
                 self._seal("trial", number)
 
+    @again_when_full
     def set_aside(self, number: int, *, why: str) -> None:
         """Keep the parts of an unfinished trial but use them no more: it is captured again."""
         with self._writing():
             self._state(number, "set aside", "asked", "captured")
-            parts = self._connection.execute(
-                "SELECT part FROM batch WHERE trial=? AND set_aside IS NULL", (number,)
-            ).fetchall()
-            for (part,) in parts:
+            used = self._select(
+                "SELECT part FROM batch WHERE trial=? AND set_aside IS NULL", number
+            )
+            for (part,) in used:
                 self._connection.execute(
                     "UPDATE batch SET set_aside=? WHERE trial=? AND part=?", (why, number, part)
                 )
@@ -278,6 +291,7 @@ class Ledger:
             self._connection.execute("UPDATE trial SET state='asked' WHERE number=?", (number,))
             self._seal("trial", number)
 
+    @again_when_full
     def score(
         self,
         number: int,
@@ -302,6 +316,7 @@ class Ledger:
             )
             self._seal("trial", number)
 
+    @again_when_full
     def fail(self, number: int, *, why: str, seconds: float) -> None:
         """Record that a trial has no score, and why."""
         with self._writing():
@@ -314,11 +329,13 @@ class Ledger:
 
     # ---- what happens to the run as a whole
 
+    @again_when_full
     def set_meta(self, key: str, value: Any) -> None:
         """Say something about the run as a whole, replacing what was said before."""
         with self._writing():
             self._put_meta(key, value)
 
+    @again_when_full
     def log(self, kind: str, text: str, **data: Any) -> None:
         """Record at once that something happened: `kind` to select by, `text` for the person."""
         with self._writing():
@@ -329,12 +346,11 @@ class Ledger:
             )
             self._seal("journal", int(cursor.lastrowid or 0))
 
+    @again_when_full
     def describe_session(self, *, status: str | None = None, **details: Any) -> None:
         """Say what this session found (its devices, ...) or came to; adds to what was said."""
         with self._writing():
-            (said,) = self._connection.execute(
-                "SELECT details FROM session WHERE number=?", (self._session,)
-            ).fetchone()
+            ((said,),) = self._select("SELECT details FROM session WHERE number=?", self._session)
             self._connection.execute(
                 "UPDATE session SET details=?, status=coalesce(?, status) WHERE number=?",
                 (_json({**json.loads(said), **details}), status, self._session),
@@ -356,10 +372,8 @@ class Ledger:
 
     def _state(self, number: int, step: str, *allowed: str) -> None:
         """Raise unless the trial is where this step may follow."""
-        row = self._connection.execute(
-            "SELECT state FROM trial WHERE number=?", (number,)
-        ).fetchone()
-        state = row[0] if row else "not asked"
+        rows = self._select("SELECT state FROM trial WHERE number=?", number)
+        state = rows[0][0] if rows else "not asked"
         if state not in allowed:
             raise LedgerError(f"{self.run_dir}: cannot {step} trial {number}, it is {state}")
 
@@ -377,14 +391,21 @@ class Ledger:
     def _rows(self, table: str) -> list[dict[str, Any]]:
         columns, keys = schema.COLUMNS[table], schema.KEYS[table]
         selected = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(keys)}"  # noqa: S608
+        return [dict(zip(columns, row, strict=True)) for row in self._select(selected)]
+
+    def _select(self, statement: str, *values: str | int | None) -> list[tuple[Any, ...]]:
         with self._one_at_a_time:
-            rows = self._connection.execute(selected).fetchall()
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                path = self.run_dir / LEDGER_FILE
+                raise LedgerError(f"{path}: cannot be read ({error})") from error
 
     def _begin_session(self) -> None:
         """Add a row for this process, and close those of processes that were killed."""
-        killed = self._connection.execute("SELECT number FROM session WHERE closed_at IS NULL")
-        for (number,) in killed.fetchall():
+        for (number,) in self._select(
+            "SELECT number FROM session WHERE closed_at IS NULL AND status='open'"
+        ):
             self._connection.execute("UPDATE session SET status='killed' WHERE number=?", (number,))
             self._seal("session", number)
         cursor = self._connection.execute(

@@ -184,9 +184,10 @@ def session_of(row: Mapping[str, Any]) -> SessionRow:
 def joined_records(parts: Sequence[BatchPart]) -> Record:
     """Return what the devices said in all parts of a trial, as one record.
 
-    Lists are joined, `objects` summed, shares of saturated and zero counts weighted by objects;
-    `captured_at` goes from the first start to the last end, `truth` and `refused` are the last
-    that were said. Everything else (exposure, black level, temperature) is of the first part.
+    Lists are joined, `objects` summed, mean counts and shares of saturated and zero ones weighted
+    by objects; `captured_at` goes from the first start to the last end, `truth` and `refused` are
+    the last that were said. Everything else (exposure, black level, temperature) is of the first
+    part.
     """
     if not parts:
         return {}
@@ -256,7 +257,17 @@ def _from_first_to_last(said: list[list[str]]) -> list[str]:
     return [said[0][0], said[-1][-1]]
 
 
-_SHARES = ("saturated_fraction", "zero_fraction")
+_SHARES = ("saturated_fraction", "zero_fraction", "mean_adu")
+
+
+def _join_doses(said: list[dict[str, float]]) -> dict[str, float]:
+    """Add up what the parts gave; what the run had got is what it had after the last."""
+    joined = dict(said[-1])
+    for name in ("object_mj_cm2", "sample_mj_cm2"):
+        joined[name] = sum(dose.get(name, 0.0) for dose in said)
+    return joined
+
+
 _JOINS = {
     "positions_um": _join_lists,
     "warnings": _join_lists,
@@ -266,4 +277,5 @@ _JOINS = {
     "captured_at": _from_first_to_last,
     "truth": _last,
     "refused": _last,
+    "dose": _join_doses,
 }

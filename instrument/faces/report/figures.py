@@ -1,4 +1,4 @@
-"""Plots and pictures of the report, as markup that needs no other file.
+"""Designs, patterns and frames of the report, as markup that needs no other file.
 
 Plots are SVG whose colours are the page's CSS variables, so that one drawing serves the light
 scheme, the dark one and the printer. Nothing of matplotlib's global state is used or changed.
@@ -13,16 +13,10 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from instrument.campaign.ledger import TrialRow
 from instrument.faces.page_style import (
-    BEST,
-    CONFIRM,
-    FAILED,
     FAINT,
-    INK,
     LINE,
     SEARCH,
     WIDTH_IN,
@@ -32,34 +26,15 @@ from instrument.faces.page_style import (
     reduced,
     svg,
 )
-from instrument.faces.report.summary import Measured, error_between_designs
 
-_PHASES = {"initial": (INK, "s"), "search": (SEARCH, "o"), "confirm": (CONFIRM, "D")}
-_OTHER_PHASE = (FAINT, "v")
+LONGEST_PX, THUMBNAIL_PX = 768, 200
+"""Longest sides of pictures: as wide as half the page, and beside others."""
 _FEW_COMPONENTS = 40  # more are drawn as a line without labels
 _LONG_LABEL = 6  # letters; longer ones stand upright,
 _LONGEST_LABEL = 16  # and the longest are cut, for they would leave no room to draw
 _MOST_NAMED = 16  # choices beside an axis
 _PHASE_COLORMAP = "twilight_shifted"  # cyclic, as phase is
 _PERCENTILES = (0.5, 99.9)  # a hot pixel must not set the contrast
-
-
-def history_svg(trials: Sequence[TrialRow], best: Measured | None) -> Markup:
-    """Draw bits per pixel by trial, with standard errors; failed trials on the axis."""
-    with drawing("history"):
-        figure = Figure((WIDTH_IN, 3.3), layout="constrained")
-        axes = figure.add_subplot()
-        if best is not None:
-            _mark_best(axes, best)
-        scored = [row for row in trials if row.state == "scored"]
-        for phase in dict.fromkeys(row.phase for row in scored):
-            _draw_phase(axes, phase, [row for row in scored if row.phase == phase])
-        _draw_failed(axes, [row.number for row in trials if row.state == "failed"])
-        axes.set(xlabel="trial", ylabel="bits per pixel")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.grid(axis="y", color=LINE, linewidth=0.8)
-        figure.legend(loc="outside upper left", ncols=6, frameon=False)
-        return svg(figure)
 
 
 def design_svg(
@@ -86,14 +61,23 @@ def design_width_in(components: int) -> float:
     return float(np.clip(1.3 + 0.45 * components, 2.0, WIDTH_IN))
 
 
-def frame_uri(frame: NDArray[np.uint16], *, low_adu: float, high_adu: float) -> str:
-    """Return a frame as a grey PNG, black at `low_adu`, white at `high_adu`."""
-    return png_uri(reduced(frame), cmap="gray", vmin=low_adu, vmax=high_adu)
+def frame_uri(
+    frame: NDArray[np.uint16], *, low_adu: float, high_adu: float, longest_px: int = LONGEST_PX
+) -> str:
+    """Return a frame as a grey PNG, black at `low_adu`, white at `high_adu`; a large one binned."""
+    return png_uri(reduced(frame, longest_px), cmap="gray", vmin=low_adu, vmax=high_adu)
 
 
-def pattern_uri(levels: NDArray[np.uint8], *, is_phase: bool = True) -> str:
-    """Return levels of a modulator as colours of a phase, one turn for 256 levels, or as greys."""
-    return png_uri(levels, cmap=_PHASE_COLORMAP if is_phase else "gray", vmin=0, vmax=255)
+def pattern_uri(
+    levels: NDArray[np.uint8], *, is_phase: bool = True, longest_px: int = LONGEST_PX
+) -> str:
+    """Return levels of a modulator as colours of a phase, one turn for 256 levels, or as greys.
+
+    Of a large one every n-th pixel is shown: a mean over the edge of a turn would be no phase.
+    """
+    step = -(-max(levels.shape) // longest_px)
+    colormap = _PHASE_COLORMAP if is_phase else "gray"
+    return png_uri(levels[::step, ::step], cmap=colormap, vmin=0, vmax=255)
 
 
 def phase_gradient() -> str:
@@ -102,41 +86,15 @@ def phase_gradient() -> str:
 
 
 def contrast_adu(frames: Sequence[NDArray[np.uint16]]) -> tuple[float, float]:
-    """Return the one contrast in which all these frames are to be compared."""
+    """Return the one contrast in which all these frames are to be compared; 0 to 1 for none."""
+    if not frames:
+        return 0.0, 1.0
     percentiles = np.array([np.percentile(frame, _PERCENTILES) for frame in frames])
     low, high = float(percentiles[:, 0].min()), float(percentiles[:, 1].max())
     return low, max(high, low + 1)
 
 
 # ---- parts of plots
-
-
-def _mark_best(axes: Axes, best: Measured) -> None:
-    axes.axhline(best.bits_per_pixel, color=BEST, linewidth=1, linestyle="--", zorder=1)
-    numbers = [row.number for row in best.rows]
-    bits = [row.estimate["bits_per_pixel"] for row in best.rows]
-    axes.plot(
-        numbers, bits, "o", markersize=10, markerfacecolor="none", markeredgecolor=BEST,
-        markeredgewidth=1.5, label="best design", zorder=4,
-    )  # fmt: skip
-
-
-def _draw_phase(axes: Axes, phase: str, rows: Sequence[TrialRow]) -> None:
-    colour, marker = _PHASES.get(phase, _OTHER_PHASE)
-    axes.errorbar(
-        [row.number for row in rows],
-        [row.estimate["bits_per_pixel"] for row in rows],
-        [error_between_designs(row) for row in rows],
-        color=colour, fmt=marker, markersize=3.5, elinewidth=1, capsize=2, label=phase, zorder=3,
-    )  # fmt: skip
-
-
-def _draw_failed(axes: Axes, numbers: Sequence[int]) -> None:
-    if numbers:
-        axes.plot(
-            numbers, np.zeros(len(numbers)), "x", color=FAILED, markersize=7, markeredgewidth=2,
-            transform=axes.get_xaxis_transform(), clip_on=False, label="failed", zorder=5,
-        )  # fmt: skip
 
 
 def _draw_bars(

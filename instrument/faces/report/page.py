@@ -1,4 +1,4 @@
-"""The page: everything the template shows, read from the ledger of a run directory."""
+"""The page: everything the templates show, read from the ledger of a run directory."""
 
 from __future__ import annotations
 
@@ -6,34 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from numpy.typing import NDArray
-
-from instrument.bench.patterns import ModulatorFileError, grey_patterns, render_patterns
-from instrument.campaign.inputs import check_kept
-from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
-from instrument.config import Config, ConfigError
+from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.faces.page_style import environment
-from instrument.faces.report import figures
-from instrument.faces.report.summary import (
-    Measured,
-    best_design,
-    first_design,
-    gain,
-    seconds_by_activity,
-)
+from instrument.faces.report import contenders as best_designs
+from instrument.faces.report import drift, faults, figures, sampling, timeline, timing
+from instrument.faces.report.dose import Dose, dose_of, dose_svg
+from instrument.faces.report.headline import headline
+from instrument.faces.report.record import RunRecord, read_record
+from instrument.faces.report.rejected import rejected
+from instrument.faces.report.repeat import repeat
+from instrument.faces.report.summary import Gain, Measured, best_design, first_design, gain
 
 REPORT_FILE = "report.html"
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write the report of a run, finished or not, into its directory.
+def write_report(run_dir: Path, output: Path | None = None) -> Path:
+    """Write the report of a run, finished or going on, into its directory or elsewhere.
 
     Parameters
     ----------
     run_dir
-        Holds the ledger; a report that is there already is replaced.
+        Holds the ledger.
+    output
+        File to write instead of `report.html` in the run directory. A file that is there is
+        replaced once the new one is whole.
 
     Returns
     -------
@@ -43,52 +39,124 @@ def write_report(run_dir: Path) -> Path:
     Raises
     ------
     LedgerError
-        If there is no readable ledger.
+        If there is no readable ledger, or the file cannot be written.
     """
+    file = run_dir / REPORT_FILE if output is None else output
     with Ledger.read(run_dir) as ledger:
         template = environment(Path(__file__).parent).get_template("report.html.j2")
         page = template.render(_content(ledger))
-    file = run_dir / REPORT_FILE
-    file.write_text(page, encoding="utf-8")
+    _write(file, page)
     return file
 
 
+def _write(file: Path, page: str) -> None:
+    """Replace a file as a whole: who reads it meanwhile sees the old one or the new one."""
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise LedgerError(
+            f"{file}: the report cannot be written there ({error.strerror or error}); the record "
+            "itself is untouched; give another place: infoloop report RUN --output FILE"
+        ) from error
+
+
 def _content(ledger: Ledger) -> dict[str, Any]:
-    meta, trials = ledger.meta(), ledger.trials()
+    record = read_record(ledger)
+    meta, trials = record.meta, record.trials
     first, best = first_design(trials), best_design(trials, meta.get("best_trial"))
-    shown = {"first": first, "best": best}
-    config = meta.get("config", {})
+    gained = gain(first, best) if first and best else None
+    config = record.config
     return {
         "meta": meta,
-        "run_dir": ledger.run_dir.resolve(),
+        "run_dir": record.run_dir,
+        "record": record,
         "trials": trials,
         "first": first,
         "best": best,
-        "gain": gain(first, best) if first and best else None,
+        "gain": gained,
         "n_scored": sum(row.state == "scored" for row in trials),
-        "failed": [row for row in trials if row.state == "failed"],
+        "n_failed": sum(row.state == "failed" for row in trials),
         "open": [row for row in trials if row.state in {"asked", "captured"}],
-        "history": figures.history_svg(trials, best) if trials else None,
+        **_history(record, best),
         "designs": _designs(meta.get("space", []), first, best),
-        **_patterns(ledger, meta, shown),
+        **_best_designs(ledger, record, first, best),
         "phase_gradient": figures.phase_gradient(),
-        "frames": _frames(ledger, shown),
-        "activities": _activities(trials),
+        **_troubles(record, first, best, gained),
+        **_drift(record),
+        **_sampling(record),
+        "activities": timing.shares(trials),
+        "timing_svg": timing.stack_svg(record),
+        "averaged_over": timing.averaged_over(record),
+        "is_timing_cut": timing.is_cut(record),
         "self_checks": meta.get("self_checks", []),
         "devices": [_device(entry, config) for entry in meta.get("devices", [])],
         "settings": {name: config[name] for name in _SETTINGS if name in config},
-        "config_yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "repeat": repeat(record),
     }
 
 
 _SETTINGS = ("noise", "score", "objects", "search", "safety")
 
 
+def _history(record: RunRecord, best: Measured | None) -> dict[str, Any]:
+    if not record.trials:
+        return {"history": None, "history_by_time": None, "left_out": None}
+    return {
+        "history": timeline.score_svg(record, best, against="trial"),
+        "history_by_time": timeline.score_svg(record, best, against="time"),
+        "left_out": timeline.marks_left_out(record.trials),
+    }
+
+
+def _troubles(
+    record: RunRecord, first: Measured | None, best: Measured | None, gained: Gain | None
+) -> dict[str, Any]:
+    """Return faults, rejected trials, dose, the use of time, and the headline they add up to."""
+    found = faults.faults(record)
+    groups, sessions, dose = rejected(record), timing.duties(record), dose_of(record)
+    lines, older = faults.journal_lines(record)
+    return {
+        "headline": headline(
+            record, first=first, best=best, gained=gained, dose=dose, found=found, groups=groups,
+            sessions=sessions,
+        ),
+        "faults": faults.kinds_of_faults(found),
+        "journal": lines,
+        "captured_again": faults.captured_again(record),
+        "journal_older": older,
+        "rejected": groups,
+        "sessions": sessions,
+        "duty_cycle": timing.whole_cycle(sessions),
+        **_dose(record, dose),
+    }  # fmt: skip
+
+
+def _dose(record: RunRecord, dose: Dose | None) -> dict[str, Any]:
+    return {"dose": dose, "dose_svg": None if dose is None else dose_svg(record, dose)}
+
+
+def _drift(record: RunRecord) -> dict[str, Any]:
+    panels = drift.panels(record)
+    return {
+        "drift_svg": drift.drift_svg(record, panels) if panels else None,
+        "drift_changes": drift.changes(panels),
+    }
+
+
+def _sampling(record: RunRecord) -> dict[str, Any]:
+    sampled = sampling.sampling_of(record)
+    svg = None if sampled is None else sampling.sampling_svg(sampled)
+    return {"sampling": sampled, "sampling_svg": svg}
+
+
 def _designs(
     space: Sequence[dict[str, Any]], first: Measured | None, best: Measured | None
 ) -> list[dict[str, Any]]:
     """Return a drawing and its width for each parameter, the widest first."""
-    designs = []
+    designs: list[dict[str, Any]] = []
     for parameter in space:
         name = parameter["name"]
         values = [m.trial.design.values[name] if m else None for m in (first, best)]
@@ -97,89 +165,58 @@ def _designs(
     return designs
 
 
-def _patterns(
-    ledger: Ledger, meta: Mapping[str, Any], shown: Mapping[str, Measured | None]
+def _best_designs(
+    ledger: Ledger, record: RunRecord, first: Measured | None, best: Measured | None
 ) -> dict[str, Any]:
-    """Return what each modulator showed, by role, for the first and the best design, or why not."""
-    if not meta.get("slm_shapes"):
-        return {"patterns": [], "pattern_problem": None}
-    greys = grey_patterns(Config.model_validate(meta["config"]))
-    try:
-        check_kept(meta, ledger.run_dir)
-        patterns = [
-            {
-                "name": name,
-                "trial": measured.trial.number,
-                "role": role,
-                "is_phase": role not in greys,
-                "uri": figures.pattern_uri(levels, is_phase=role not in greys),
-            }
-            for name, measured in shown.items()
-            if measured is not None
-            for role, levels in render_patterns(
-                meta, measured.trial.design, folder=ledger.run_dir
-            ).items()
-        ]
-    except (ConfigError, ModulatorFileError) as error:
-        return {"patterns": [], "pattern_problem": f"The patterns cannot be drawn: {error}"}
-    return {"patterns": patterns, "pattern_problem": None}
+    """Return patterns and frames of the first design, the best one and its rivals."""
+    found = best_designs.contenders(record, best)
+    # By trial: the best one is read once, first, for it chooses the object.
+    ends = {name: m for name, m in (("best", best), ("first", first)) if m is not None}
+    shown = {m.trial.number: m for m in (*ends.values(), *(each.measured for each in found))}
+    frames = best_designs.frames(ledger, shown)
+    low_adu, high_adu = figures.contrast_adu(list(frames.by_trial.values()))
+    large, problem = best_designs.patterns(ledger, record, ends, longest_px=figures.LONGEST_PX)
+    small, _ = best_designs.patterns(
+        ledger,
+        record,
+        {each.name: each.measured for each in found},
+        longest_px=figures.THUMBNAIL_PX,
+    )
 
+    def picture(measured: Measured, longest_px: int) -> dict[str, Any] | None:
+        frame = frames.by_trial.get(measured.trial.number)
+        if frame is None:
+            return None
+        uri = figures.frame_uri(frame, low_adu=low_adu, high_adu=high_adu, longest_px=longest_px)
+        row = measured.trial
+        return {"trial": row.number, "uri": uri, "shape": frame.shape, "row": row}
 
-def _frames(ledger: Ledger, shown: Mapping[str, Measured | None]) -> dict[str, Any]:
-    """Return one object under both designs in one contrast; what cannot be read says why."""
-    batches, problems = _batches(ledger, shown)
-    if not batches:
-        return {"pictures": [], "problems": problems}
-    index = _typical_object([batch for _, batch in batches.values()])
-    frames = {name: (row, batch[index]) for name, (row, batch) in batches.items()}
-    low, high = figures.contrast_adu([shots[0] for _, shots in frames.values()])
-    pictures = [
-        {
-            "name": name,
-            "trial": row.number,
-            "uri": figures.frame_uri(shots[0], low_adu=low, high_adu=high),
-            "shape": shots[0].shape,
-            "shots": len(shots),
-        }
-        for name, (row, shots) in frames.items()
-    ]
     return {
-        "pictures": pictures,
-        "problems": problems,
-        "object": index,
-        "low_adu": low,
-        "high_adu": high,
+        "patterns": [
+            {"name": name, **each} for name in ("first", "best") for each in large.get(name, [])
+        ],
+        "pattern_problem": problem,
+        "frames": {
+            "pictures": [
+                {"name": name, **shot}
+                for name in ("first", "best")
+                if name in ends and (shot := picture(ends[name], figures.LONGEST_PX))
+            ],
+            "problems": frames.problems,
+            "object": frames.object_index,
+            "low_adu": low_adu,
+            "high_adu": high_adu,
+        },
+        "contenders": [
+            {
+                "name": each.name,
+                "measured": each.measured,
+                "patterns": small.get(each.name, []),
+                "picture": picture(each.measured, figures.THUMBNAIL_PX),
+            }
+            for each in found
+        ],
     }
-
-
-def _batches(
-    ledger: Ledger, shown: Mapping[str, Measured | None]
-) -> tuple[dict[str, tuple[TrialRow, NDArray[np.uint16]]], list[str]]:
-    batches, problems = {}, []
-    for name, measured in shown.items():
-        if measured is None:
-            continue
-        try:
-            batches[name] = measured.trial, ledger.load_batch(measured.trial)
-        except LedgerError as error:
-            problems.append(str(error))
-    return batches, problems
-
-
-def _typical_object(batches: Sequence[NDArray[np.uint16]]) -> int:
-    """Return the object of median contrast in the last batch: no beauty, no blank."""
-    n_objects = min(len(batch) for batch in batches)
-    contrast = batches[-1][:n_objects, 0].std(axis=(1, 2))
-    return int(np.argsort(contrast)[n_objects // 2])
-
-
-def _activities(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
-    activities = seconds_by_activity(trials)
-    whole_s = sum(seconds for _, seconds in activities)
-    return [
-        {"name": name, "seconds": seconds, "share": seconds / whole_s if whole_s else 0.0}
-        for name, seconds in activities
-    ]
 
 
 def _device(entry: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instrument.campaign.ledger import TrialRow
+from instrument.design import Design
+from instrument.faces.report.record import REFERENCE
+
+OTHER = "other"
+"""Time of a trial that nobody measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +72,17 @@ def best_design(trials: Sequence[TrialRow], best_trial: int | None) -> Measured 
     best_trial
         The campaign's own verdict; None while there is none: then the highest score.
     """
-    scored = [row for row in trials if row.state == "scored"]
+    scored = [row for row in trials if row.state == "scored" and row.phase != REFERENCE]
     if not scored:
         return None
     chosen = {row.number: row for row in scored}.get(-1 if best_trial is None else best_trial)
     best = chosen or max(scored, key=lambda row: row.score or -np.inf)
-    same = [row for row in scored if row.design == best.design]
+    return measured_again(scored, best.design)
+
+
+def measured_again(scored: Sequence[TrialRow], design: Design) -> Measured | None:
+    """Return a design by its repeats after the choice, or by all there is; None if not scored."""
+    same = [row for row in scored if row.design == design]
     return _measured([row for row in same if row.phase == "confirm"] or same)
 
 
@@ -93,13 +103,13 @@ def error_between_designs(row: TrialRow) -> float:
 
 
 def seconds_by_activity(trials: Sequence[TrialRow]) -> list[tuple[str, float]]:
-    """Add up where the time of the trials went, longest first; `other` is what nobody measured."""
+    """Add up where the time of the trials went, longest first; the rest is `OTHER`."""
     total: defaultdict[str, float] = defaultdict(float)
     for row in trials:
         for name, seconds in row.timings.items():
             total[name] += seconds
         if row.timings and row.seconds is not None:
-            total["other"] += max(0.0, row.seconds - sum(row.timings.values()))
+            total[OTHER] += max(0.0, row.seconds - sum(row.timings.values()))
     return sorted(total.items(), key=lambda item: -item[1])
 
 

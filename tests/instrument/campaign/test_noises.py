@@ -119,9 +119,12 @@ def test_a_thermal_camera_scores_its_closed_form(tmp_path):
 
 def checked(config, noise, counts, monkeypatch):
     bench = make_bench(config)
-    monkeypatch.setattr(
-        "instrument.campaign.self_check.capture_repeats", lambda *_args, **_keywords: counts
-    )
+
+    def capture(*_args, on_frame, **_keywords):
+        on_frame(0.01)
+        return counts
+
+    monkeypatch.setattr("instrument.campaign.self_check.capture_repeats", capture)
     space = bench.space()
     return check_noise(
         bench, noise, space.start, (0.0, 0.0), space=space, when="start", trials=0

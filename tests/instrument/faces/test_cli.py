@@ -57,6 +57,23 @@ def test_the_demo_leaves_a_whole_record(demo_run):
             assert ledger.load_batch(row).shape == (9, 1, 128, 128)
 
 
+def test_a_report_goes_where_it_is_told_and_knows_the_command(demo_run, tmp_path):
+    folder, _ = demo_run
+    before = (folder / "report.html").read_bytes()
+    finished = infoloop("report", folder, "--output", tmp_path / "here.html")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.split() == [str(tmp_path / "here.html")]
+    page = (tmp_path / "here.html").read_text(encoding="utf-8")
+    assert "infoloop run demo.yaml --set search.trials=4" in page
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_bad_input(demo_run, tmp_path):
+    refused = infoloop("report", demo_run[0], "--output", tmp_path / "nowhere" / "here.html")
+    assert refused.returncode == 2
+    assert "--output FILE" in refused.stderr
+
+
 def test_the_report_is_one_file_that_needs_no_other(demo_run):
     folder, _ = demo_run
     html = (folder / "report.html").read_text(encoding="utf-8")

@@ -239,7 +239,8 @@ def test_the_page_needs_no_other_file_and_runs_nothing(run):
     assert not re.search(r"<(script|link|iframe|object)\b", page)
     assert not re.search(r"\bon\w+=", page)
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    carried = ("data:image/png;base64,", "data:application/yaml;base64", "#")
+    assert all(source.startswith(carried) for source in sources)
     assert "url(" not in re.sub(r"url\(#\w+\)", "", page)
 
 
@@ -301,7 +302,7 @@ def test_a_record_with_nothing_but_failures_says_why(tmp_path):
     run.fail("frames lost")
     text = text_of(run.report())
     assert "camera (role camera): gone; plug it in" in text
-    assert "0 search frames lost" in text.partition("Failed trials")[2]
+    assert "failed 1 0 frames lost" in text.partition("Rejected trials")[2]
 
 
 def test_an_unfinished_run_names_the_trial_to_go_on_from(tmp_path):
