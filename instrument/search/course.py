@@ -3,9 +3,9 @@
 A lamp ages steadily and wanders beside that; so does a focus. The course d(t) is a Gaussian
 process that starts at zero, with a slope of unknown size and a Brownian motion of unknown size.
 Measurements may be of several references, each with a constant of its own (how good that design
-is), of which nothing is assumed. How large slope and walk are is not fitted: with a handful of
-visits a fit says zero as often as not, and then claims to be sure. Predictions are averaged over a
-grid of both, weighted by how likely they make the measurements (C. E. Rasmussen and C. K. I.
+is), of which nothing is assumed. How large slope and walk are is not fitted: one size from a
+handful of visits would leave its own uncertainty out of the stated errors. Predictions are averaged
+over a grid of both, weighted by how likely they make the measurements (C. E. Rasmussen and C. K. I.
 Williams, Gaussian Processes for Machine Learning, 2006, sections 2.7 and 5.2).
 """
 

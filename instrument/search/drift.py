@@ -11,7 +11,7 @@ along x, the focus say. The shape is that of the reference, near its top a parab
 is common to all its visits; a visit's slope then says where the top has gone, and the score at one
 and the same point of the shape is the lamp's part.
 
-The reference may change: one near the optimum shows a shift of the focus thirteen times as clearly
+The reference may change: one near the optimum shows a shift of the focus several times as clearly
 as the start does (docs/decisions/0017). Each has its own constants in the courses.
 """
 
