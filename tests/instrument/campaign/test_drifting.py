@@ -185,6 +185,22 @@ def test_a_replay_proposes_the_same_and_moves_it_by_the_same(tmp_path, engine):
         assert plan.ask() == done[stop][0]  # asking changes nothing
 
 
+def test_points_of_a_visit_may_be_asked_for_before_the_first_is_told(tmp_path):
+    config, bench = config_with(tmp_path), DriftingBench()
+    in_turn = [proposal for proposal, _ in run(make_plan(config), bench, at_most=4)]
+    plan = make_plan(config)
+    plan.ask()
+    plan.tell(bench.measure(0, in_turn[0]))
+    pending = []
+    for _ in range(3):
+        pending.append(plan.ask(pending))
+    assert [p.design for p in pending] == [p.design for p in in_turn[1:4]]
+    for number, proposal in enumerate(pending, start=1):
+        plan.tell(bench.measure(number, proposal))
+    assert [entry["trial"] for entry in plan.history()] == [2]
+    assert plan.ask().phase == "search"
+
+
 def test_a_reference_without_a_score_is_left_out(tmp_path):
     plan = make_plan(config_with(tmp_path))
     bench = DriftingBench()
