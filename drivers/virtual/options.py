@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 SampleKind = Literal["texture", "beads", "cells"]
 Cells = Annotated[int, Field(ge=1, le=32)]
@@ -28,6 +29,34 @@ class VirtualBenchOptions(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
+class DriftOptions(BaseModel):
+    """What changes by itself on a virtual bench, hidden from everything but its truth.
+
+    Parameters
+    ----------
+    lamp_per_hour
+        Relative change of the light in an hour: -0.02 loses 2 % in every hour.
+    focus_um_per_hour
+        How fast the sample creeps through the focus at first.
+    focus_settles_h
+        Time constant with which the creep comes to rest, hours; by default it never does.
+    hours_per_second
+        Hours of drift in a second of the wall clock: 0.08 makes a night of ten hours of two
+        minutes. By default 1/3600, real time.
+    began_at
+        When all was as it should be, ISO 8601 with time zone; by default when the bench file is
+        read. A run records it, so that a resumed one finds the bench where it has drifted to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lamp_per_hour: float = Field(default=0.0, gt=-1, le=1, allow_inf_nan=False)
+    focus_um_per_hour: float = Field(default=0.0, ge=-100, le=100, allow_inf_nan=False)
+    focus_settles_h: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    hours_per_second: float = Field(default=1 / 3600, gt=0, le=10, allow_inf_nan=False)
+    began_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
 class PupilMicroscopeOptions(VirtualBenchOptions):
     """Options of `virtual: pupil_microscope` in a bench file; `seed` also fixes its aberration.
 
@@ -40,6 +69,8 @@ class PupilMicroscopeOptions(VirtualBenchOptions):
     led
         `host:port` of an LED server that runs as a process of its own
         (`python -m drivers.virtual.scpi_server`); by default the bench starts one inside.
+    drift
+        Of lamp and focus; by default nothing drifts.
     """
 
     virtual: Literal["pupil_microscope"] = "pupil_microscope"
@@ -47,6 +78,7 @@ class PupilMicroscopeOptions(VirtualBenchOptions):
     fill: float = Field(default=0.02, gt=0, lt=1)
     aberration_rms_rad: float = Field(default=1.0, ge=0, le=3)
     led: str | None = Field(default=None, pattern=r"^[^:]+:\d+$")
+    drift: DriftOptions | None = None
 
 
 # ---- benches whose physics is a twin

@@ -20,10 +20,12 @@ from instrument.bench.bench import Bench
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.checks import LookAt, PreflightStopped
 from instrument.campaign.control import Control
+from instrument.campaign.drifting import REFERENCE, Drifting
 from instrument.campaign.estimating import Scored
 from instrument.campaign.events import (
     CampaignStarted,
     EventBus,
+    Notice,
     PreflightDone,
     TrialScored,
 )
@@ -39,7 +41,7 @@ from instrument.campaign.scoring import (
 from instrument.campaign.self_check import When, check_noise, checked_event
 from instrument.campaign.states import State
 from instrument.campaign.supplies import Supplies
-from instrument.campaign.trial import Measurement
+from instrument.campaign.trial import Measurement, captured_at
 from instrument.design import Design, DesignSpace, Parameter
 from instrument.grid import grid_positions
 from instrument.search.protocol import Observation, Wait
@@ -87,7 +89,12 @@ class Campaign:
             seed=self._config.search.seed,
         )
         self.space = self._recorded_space(bench)
-        self._plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
+        plan = Plan(self._config, self.space, contenders=self._recorded_contenders())
+        drift = self._config.drift
+        self._drifting = None if drift is None else Drifting(plan, self.space, drift)
+        self._plan: Plan | Drifting = self._drifting or plan
+        self._began_at: datetime | None = None
+        self._at_s = 0.0
         self._rows = {row.number: row for row in ledger.trials()}  # of an interrupted run
         self._bits_per_pixel = {
             number: float(row.estimate["bits_per_pixel"])
@@ -271,7 +278,8 @@ class Campaign:
         if self._faults[number] >= self._config.safety.recover.captures:
             why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
             self._ledger.fail(number, why=why, seconds=propose_s)
-            self._add(number, proposal, lambda: Told(score=None, seconds=propose_s, why=why))
+            done = Told(score=None, seconds=propose_s, why=why)
+            self._add(number, proposal, lambda: done, at_s=self._at_s)
             return
         try:
             self._run_trial(number, proposal, row, propose_s=propose_s)
@@ -288,9 +296,16 @@ class Campaign:
         stopwatch = Stopwatch()
         if row is None:
             with stopwatch.measure("ledger"):
-                self._ledger.ask(number=number, phase=proposal.phase, design=proposal.design)
+                self._ledger.ask(
+                    number=number,
+                    phase=proposal.phase,
+                    design=proposal.design,
+                    plan=proposal.plan,
+                )
         else:
             self._check_same(row, proposal)
+        if proposal.notice is not None:
+            self._bus.emit(Notice(text=f"trial {number}: {proposal.notice}"))
         density = self._measurement.density
         if self._scores.is_used and density is not None:
             measured = self._measurement.capture(number, proposal, row)
@@ -301,9 +316,11 @@ class Campaign:
         seconds = time.perf_counter() - started_s + propose_s
         ledger_s = stopwatch.seconds().get("ledger", 0.0) + measured.timings.get("ledger", 0.0)
         timings = {**measured.timings, "ledger": ledger_s, "propose": propose_s}
+        at_s = self._note_time(measured.captured_at)
         if score is not None or measured.why is not None or density is None:
-            told = acknowledge(self._ledger, number, score, measured.why, seconds, timings)
-            self._add(number, proposal, lambda: told)
+            beside = self._beside(score, at_s)
+            told = acknowledge(self._ledger, number, score, measured.why, seconds, timings, beside)
+            self._add(number, proposal, lambda: told, at_s=at_s)
             return
         waiting = self._scores.submit(self._ledger.trial(number), density)
 
@@ -311,18 +328,24 @@ class Campaign:
             """Wait for the worker; what else was done meanwhile is in other trials' seconds."""
             with stopwatch.measure("wait"):
                 answer = self._scores.answer(waiting)
-            beside = {"score": answer.seconds, "wait": stopwatch.seconds()["wait"]}
-            total_s = seconds + answer.seconds
+            spent = {**timings, "score": answer.seconds, "wait": stopwatch.seconds()["wait"]}
+            total_s, beside = seconds + answer.seconds, self._beside(answer.scored, at_s)
             return acknowledge(
-                self._ledger, number, answer.scored, answer.why, total_s, {**timings, **beside}
+                self._ledger, number, answer.scored, answer.why, total_s, spent, beside
             )
 
-        self._add(number, proposal, finish)
+        self._add(number, proposal, finish, at_s=at_s)
 
     def _add(
-        self, number: int, proposal: Proposal, finish: Callable[[], Told | Observation]
+        self,
+        number: int,
+        proposal: Proposal,
+        finish: Callable[[], Told | Observation],
+        *,
+        at_s: float,
     ) -> None:
-        self._in_flight.add(InFlight(number=number, proposal=proposal, finish=finish))
+        trial = InFlight(number=number, proposal=proposal, finish=finish, at_s=at_s)
+        self._in_flight.add(trial)
 
     def _tell_down_to(self, pending: int) -> None:
         while len(self._in_flight) > pending:
@@ -331,7 +354,7 @@ class Campaign:
     def _tell_oldest(self) -> None:
         trial, outcome = self._pauses().again(self._in_flight.finish_oldest)
         if isinstance(outcome, Told):
-            self._tell(trial.number, trial.proposal, outcome)
+            self._tell(trial, outcome)
         else:
             self._plan.tell(outcome)
 
@@ -372,22 +395,41 @@ class Campaign:
 
     # ---- what is known
 
-    def _tell(
-        self,
-        number: int,
-        proposal: Proposal,
-        told: Told,
-    ) -> None:
-        score, seconds, why = told.score, told.seconds, told.why
+    def _beside(self, score: Scored | None, at_s: float) -> dict[str, Any]:
+        """Return what the ledger keeps beside a raw score."""
+        if self._drifting is None or score is None:
+            return {}
+        return self._drifting.note(score.objective, score.standard_error, at_s=at_s)
+
+    def _note_time(self, captured: tuple[str, str] | None) -> float:
+        """Return when a trial was captured: the middle, in seconds since the first trial began.
+
+        One without frames has the time of the last that has some.
+        """
+        if captured is not None:
+            start, end = (datetime.fromisoformat(text) for text in captured)
+            self._began_at = self._began_at or start
+            self._at_s = (start - self._began_at + (end - start) / 2).total_seconds()
+        return self._at_s
+
+    def _record_drift(self, phase: str) -> None:
+        """Keep what the visits to the reference say, smoothed anew after each of their trials."""
+        if self._drifting is not None and phase == REFERENCE:
+            self._ledger.set_meta("drift", self._drifting.history())
+
+    def _tell(self, trial: InFlight, told: Told) -> None:
+        number, proposal, score = trial.number, trial.proposal, told.score
         self._plan.tell(
             Observation(
                 trial=number,
                 design=proposal.design,
                 score=None if score is None else score.objective,
                 standard_error=0.0 if score is None else score.standard_error,
-                cost_s=seconds,
+                cost_s=told.seconds,
+                at_s=trial.at_s,
             )
         )
+        self._record_drift(proposal.phase)
         if score is not None:
             self._bits_per_pixel[number] = score.bits_per_pixel
         best = self._plan.best_observed()
@@ -400,8 +442,8 @@ class Campaign:
                 standard_error=None if score is None else score.standard_error_per_pixel,
                 best_trial=None if best is None else best.trial,
                 best_bits_per_pixel=None if best is None else self._bits_per_pixel[best.trial],
-                seconds=seconds,
-                why=why,
+                seconds=told.seconds,
+                why=told.why,
                 sampling=None if score is None else score.estimate.get("sampling"),
             )
         )
@@ -412,14 +454,16 @@ class Campaign:
         It comes as late as it came then.
         """
         self._check_same(row, proposal)
+        at_s = self._note_time(captured_at(row))
         seen = Observation(
             trial=row.number,
             design=row.design,
             score=row.score,
             standard_error=row.standard_error or 0.0,
             cost_s=row.seconds or 0.0,
+            at_s=at_s,
         )
-        self._add(row.number, proposal, lambda: seen)
+        self._add(row.number, proposal, lambda: seen, at_s=at_s)
 
     def _check_same(self, row: TrialRow, proposal: Proposal) -> None:
         recorded = self.space.to_vector(row.design)
@@ -462,6 +506,18 @@ class Campaign:
                     "set its labels as they were, or start a new run"
                 )
         return space
+
+    def here(self, design: Design) -> Proposal:
+        """Return a design with where it is on the bench as it has drifted."""
+        return (
+            Proposal("end", design)
+            if self._drifting is None
+            else self._drifting.here("end", design)
+        )
+
+    def drift(self) -> str | None:
+        """Say what has drifted; None where that is not measured, or not yet."""
+        return None if self._drifting is None else self._drifting.summary()
 
     def outcome(self) -> Outcome:
         """Say how things stand: the confirmed best, or the best so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from instrument.campaign.estimating import Scored
 from instrument.campaign.ledger import Ledger
@@ -36,8 +37,9 @@ def acknowledge(
     why: str | None,
     seconds: float,
     timings: Mapping[str, float],
+    beside: Mapping[str, Any],
 ) -> Told:
-    """Have the ledger hold what came of a trial: its score, or why it has none."""
+    """Have the ledger hold what came of a trial: its score and what is beside it, or why not."""
     if score is None:
         why = why or "no score"
         ledger.fail(number, why=why, seconds=seconds)
@@ -46,7 +48,7 @@ def acknowledge(
         number,
         score=score.objective,
         standard_error=score.standard_error,
-        estimate=score.estimate,
+        estimate={**score.estimate, **beside},
         seconds=seconds,
         timings=timings,
     )
@@ -63,10 +65,13 @@ class InFlight:
         Which trial.
     finish
         Waits for its outcome and has it acknowledged.
+    at_s
+        When it was captured, seconds since the first trial began.
     """
 
     number: int
     proposal: Proposal
+    at_s: float
     finish: Callable[[], Told | Observation]
     """An observation is of an earlier session, which has told the world of it."""
 

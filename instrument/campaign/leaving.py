@@ -7,7 +7,7 @@ signal or a fault nobody knows what a device was doing, and the safe state is al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from instrument.bench.bench import Bench
 from instrument.bench.safety import Unsafe
 from instrument.bench.timing import Stopwatch
 from instrument.campaign.outcome import Outcome
+from instrument.campaign.plan import Proposal
 from instrument.design import Design, DesignSpace
 
 
@@ -32,6 +33,8 @@ class LeftAt:
         On the bench; None for `safe`.
     is_confirmed
         Whether repeats have confirmed the `best` design.
+    offsets
+        By how much its parameters were moved to follow the drift, in their units.
     why
         One sentence.
     at
@@ -42,17 +45,26 @@ class LeftAt:
     why: str
     design: Design | None = None
     is_confirmed: bool | None = None
+    offsets: Mapping[str, Sequence[float]] = field(default_factory=dict[str, list[float]])
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     def __str__(self) -> str:
         """Words after 'the bench is left'."""
         match self.what:
             case "best":
-                return "at its best design" + ("" if self.is_confirmed else ", not confirmed")
+                confirmed = "" if self.is_confirmed else ", not confirmed"
+                return f"at its best design{self._moved}{confirmed}"
             case "start":
-                return "at its start design"
+                return f"at its start design{self._moved}"
             case "safe":
                 return f"safe, with no design on it: {self.why}"
+
+    @property
+    def _moved(self) -> str:
+        if not self.offsets:
+            return ""
+        moved = ", ".join(f"{name} by {by:+.3g}" for name, (by,) in self.offsets.items())
+        return f", moved with the drift ({moved})"
 
     def record(self, unsafe: Sequence[Unsafe] = ()) -> dict[str, Any]:
         """Return plain data for the ledger, with what could not be made safe."""
@@ -60,13 +72,21 @@ class LeftAt:
             "what": self.what,
             "design": None if self.design is None else self.design.to_json(),
             "is_confirmed": self.is_confirmed,
+            "offsets": {name: list(by) for name, by in self.offsets.items()},
             "why": self.why,
             "unsafe": [str(device) for device in unsafe],
             "at": self.at,
         }
 
 
-def leave_bench(bench: Bench, space: DesignSpace, outcome: Outcome, *, is_complete: bool) -> LeftAt:
+def leave_bench(
+    bench: Bench,
+    space: DesignSpace,
+    outcome: Outcome,
+    *,
+    is_complete: bool,
+    here: Callable[[Design], Proposal] = lambda design: Proposal("end", design),
+) -> LeftAt:
     """Bring the bench to where `safety.on_stop` wants it, in the dark.
 
     Parameters
@@ -75,6 +95,8 @@ def leave_bench(bench: Bench, space: DesignSpace, outcome: Outcome, *, is_comple
         Of the campaign.
     is_complete
         Whether all repeats of the confirmation were taken: else the best design is the best so far.
+    here
+        Where a design is on the bench as it has drifted.
 
     Raises
     ------
@@ -90,6 +112,13 @@ def leave_bench(bench: Bench, space: DesignSpace, outcome: Outcome, *, is_comple
         if outcome.best_design is None:
             return LeftAt(what="safe", why=f"{why}, and no trial was scored")
         design, is_confirmed = outcome.best_design, is_complete and outcome.decision is not None
-    bench.apply(design, space=space, stopwatch=Stopwatch())
+    left = here(design)
+    bench.apply(left.on_bench, space=space, stopwatch=Stopwatch())
     bench.keep_design()
-    return LeftAt(what=wanted, design=design, is_confirmed=is_confirmed, why=why)
+    return LeftAt(
+        what=wanted,
+        design=design,
+        is_confirmed=is_confirmed,
+        offsets=left.plan.get("offsets", {}),
+        why=why,
+    )

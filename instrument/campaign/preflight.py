@@ -33,6 +33,7 @@ from instrument.campaign.dose import (
     shown_dose,
     units_of,
 )
+from instrument.campaign.drifting import most_visiting
 from instrument.campaign.ledger import Ledger
 from instrument.campaign.pace import Pace, calibration_s, pace_of
 from instrument.campaign.plan import reserved_for_confirmation
@@ -95,7 +96,7 @@ def preflight(
         Record of the self-check (`instrument.campaign.self_check.check_noise`), if it was done.
     """
     pace = _pace(config, bench, standing, look)
-    left = max(0, config.search.trials - standing.done)
+    left = max(0, _most_trials(config) - standing.done)
     return Preflight((
         _devices(bench),
         _budget(config, standing),
@@ -126,10 +127,17 @@ def _devices(bench: Bench) -> Check:
     return Check("devices", f"all {len(told)} answer", OK, "")
 
 
+def _most_trials(config: Config) -> int:
+    return config.search.trials + most_visiting(config.drift, config.search.trials)
+
+
 def _budget(config: Config, standing: Standing) -> Check:
     trials = config.search.trials
     confirming = reserved_for_confirmation(config.search)
     value = f"{trials} trials: {trials - confirming} search, {confirming} confirmation"
+    visiting = _most_trials(config) - trials
+    if visiting:
+        value += f"; up to {visiting} of the reference beside them"
     if standing.done:
         value += f"; {standing.done} done"
     if not confirming:
@@ -203,7 +211,7 @@ def _dose(
             "light in W, mW, uW or nW, or leave safety.dose out"
         )
         return Check(name, "not known", STOP, text)
-    left = max(0, config.search.trials - standing.done)
+    left = max(0, _most_trials(config) - standing.done)
     expected = _expected_doses(config, bench, pace, standing, run_dir, limit, checks=checks)
     whole, first, second = (expected(trials).per(limit.per) for trials in (left, 1, 2))
     planned = expected(left)

@@ -139,7 +139,16 @@ class Session:
             why = campaign.spent
         except AbortAsked as asked:
             status, why, outcome = "aborted", str(asked), campaign.outcome()
-        left_at = leave_bench(bench, campaign.space, outcome, is_complete=campaign.is_complete)
+        said = campaign.drift()
+        if said is not None:
+            self._bus.emit(Notice(text=said))
+        left_at = leave_bench(
+            bench,
+            campaign.space,
+            outcome,
+            is_complete=campaign.is_complete,
+            here=campaign.here,
+        )
         truth = _truth(bench, self._ledger)
         return Ending(status=status, why=why, left_at=left_at, outcome=outcome, truth=truth)
 

@@ -49,13 +49,23 @@ MISSPECIFIED = (
 )
 
 
+def captured_at(row: TrialRow) -> tuple[str, str] | None:
+    """Return when a recorded trial's capture started and ended, ISO 8601; None without frames."""
+    found = row.record.get("captured_at")
+    return None if found is None else (found[0], found[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a trial came to: a score, or why there is none; and where its time went (seconds)."""
+    """What a trial came to: a score, or why there is none; and where its time went (seconds).
+
+    `captured_at` is when its capture started and ended, ISO 8601; None without frames.
+    """
 
     score: Score | None
     why: str | None
     timings: dict[str, float]
+    captured_at: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,7 @@ class Captured:
 
     why: str | None
     timings: dict[str, float]
+    captured_at: tuple[str, str] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +88,7 @@ class _Trial:
     counts: Counts
     parts: int = 0
     exposure_ms: float = 0.0
+    captured_at: tuple[str, str] | None = None
     is_applied: bool = False
 
     @property
@@ -160,22 +172,27 @@ class Measurement:
         try:
             if row is not None:
                 self._take_up(trial, row)
-            score = self._score_of(trial)
+            score, why = self._score_of(trial), None
         except (BatchRefused, EstimationError) as error:
-            return Measured(score=None, why=str(error), timings=trial.stopwatch.seconds())
-        return Measured(score=score, why=None, timings=trial.stopwatch.seconds())
+            score, why = None, str(error)
+        return Measured(
+            score=score,
+            why=why,
+            timings=trial.stopwatch.seconds(),
+            captured_at=trial.captured_at,
+        )
 
     def capture(self, number: int, proposal: Proposal, row: TrialRow | None) -> Captured:
         """Capture a trial that the ledger was asked for, to be scored elsewhere; as `run` else."""
         trial, why = self._begin(number, proposal), None
         if row is not None and row.state == "captured":
-            why = row.record.get("refused")
+            why, trial.captured_at = row.record.get("refused"), captured_at(row)
         else:
             try:
                 self._capture(trial, len(self._positions))
             except BatchRefused as refused:
                 why = str(refused)
-        return Captured(why=why, timings=trial.stopwatch.seconds())
+        return Captured(why=why, timings=trial.stopwatch.seconds(), captured_at=trial.captured_at)
 
     def training_frames(self) -> tuple[Counts, float]:
         """Capture a batch of the start design that is no trial; return counts and exposure (ms)."""
@@ -221,6 +238,7 @@ class Measurement:
         """Go on from what the ledger holds of a trial."""
         if row.state != "captured":
             return
+        trial.captured_at = captured_at(row)
         if row.record.get("refused") is not None:  # killed before it was said
             raise BatchRefused(row.record["refused"])
         trial.counts, trial.parts = self._ledger.load_batch(row), len(row.parts)
@@ -272,6 +290,8 @@ class Measurement:
         """Apply, capture the objects that are missing, make durable, apply the policies."""
         batch = self._expose(trial, objects)
         record = batch.record()
+        start, end = batch.captured_at
+        trial.captured_at = (start if trial.captured_at is None else trial.captured_at[0], end)
         dose = self._dose(len(batch.counts))
         if dose is not None:
             record["dose"] = dose
@@ -296,8 +316,6 @@ class Measurement:
     def _expose(self, trial: _Trial, objects: int) -> Batch:
         if not trial.is_applied:
             self._apply(trial)
-        if self._bench.seed_noise is not None:
-            self._bench.seed_noise(trial.number, trial.objects)
         before = trial.objects * self._config.shots
         if self._bench.seed_noise is not None:
             self._bench.seed_noise(trial.number, trial.parts)
@@ -313,7 +331,9 @@ class Measurement:
     def _apply(self, trial: _Trial) -> None:
         """Bring the bench to the trial's design, once."""
         design = trial.proposal.design
-        applied = self._bench.apply(design, space=self._space, stopwatch=trial.stopwatch)
+        applied = self._bench.apply(
+            trial.proposal.on_bench, space=self._space, stopwatch=trial.stopwatch
+        )
         trial.is_applied = True
         self._bus.emit(
             TrialStarted(

@@ -18,7 +18,7 @@ from instrument.grid import grid_positions
 def unaberrated_bits_per_pixel(
     config: Config, run_dir: Path, *, density: DensityName | Density
 ) -> float:
-    """Score one batch of a second virtual bench: same sample, sensor, light, no aberration.
+    """Score one batch of a second virtual bench: same sample, sensor, light; no aberration.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def unaberrated_bits_per_pixel(
     block = config.bench.micromanager
     if not isinstance(block, PupilMicroscopeOptions):
         raise ValueError("only the virtual pupil microscope can be had without its aberration")
-    perfect = block.model_copy(update={"aberration_rms_rad": 0.0, "led": None})
+    perfect = block.model_copy(update={"aberration_rms_rad": 0.0, "led": None, "drift": None})
     visa = {
         name: instrument.model_copy(update={"address": "virtual"})
         for name, instrument in config.bench.visa.items()

@@ -20,6 +20,7 @@ from instrument.config._design_file import (
     parse_design_config,
 )
 from instrument.config._dose import DoseConfig
+from instrument.config._drift import DriftConfig, FollowConfig
 from instrument.config._load import (
     ConfigError,
     find_declarations,
@@ -99,9 +100,11 @@ __all__ = [
     "DiscParameter",
     "DisplayConfig",
     "DoseConfig",
+    "DriftConfig",
     "DriverConfig",
     "EmitterRole",
     "ExposureParameter",
+    "FollowConfig",
     "FourierParameter",
     "GradientSearch",
     "HadamardParameter",

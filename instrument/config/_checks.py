@@ -8,6 +8,7 @@ from instrument.config._batch import problems_of_batch
 from instrument.config._bench import VirtualMicroManager
 from instrument.config._beside_core import problems_beside_core
 from instrument.config._blocks import problems_of_blocks
+from instrument.config._drift import problems_of_drift
 from instrument.config._interlock_checks import interlock_problems, suggest
 from instrument.config._model import Config
 from instrument.config._modulator import SlmRole
@@ -79,6 +80,7 @@ def problems_between_sections(config: Config) -> list[str]:
         *problems_of_triggers(config),
         *_search(config),
         *problems_of_batch(config),
+        *problems_of_drift(config),
     ]
 
 

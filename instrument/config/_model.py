@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from instrument.config._batch import BatchConfig
 from instrument.config._bench import BenchConfig
 from instrument.config._dose import DoseConfig
+from instrument.config._drift import DriftConfig
 from instrument.config._noise import NoiseConfig
 from instrument.config._parameters import ParameterConfig
 from instrument.config._recover import RecoverConfig
@@ -136,5 +137,6 @@ class Config(Section):
     noise: NoiseConfig
     score: ScoreConfig = ScoreConfig()
     search: SearchConfig = SearchConfig()
+    drift: DriftConfig | None = None
     safety: SafetyConfig = SafetyConfig()
     output: Path = Path("runs")

@@ -36,6 +36,8 @@ class Observation:
         Known standard error of the score, in the same unit.
     cost_s
         Seconds the trial took.
+    at_s
+        When it was captured, seconds since the campaign's first capture.
     """
 
     trial: int
@@ -43,6 +45,7 @@ class Observation:
     score: float | None
     standard_error: float
     cost_s: float
+    at_s: float = 0.0
 
 
 class Wait(Enum):

@@ -17,6 +17,7 @@ from drivers.virtual.bench.devices import (
     core_with,
 )
 from drivers.virtual.bench.led import LocalLed, RemoteLed
+from drivers.virtual.drift import Drift
 from drivers.virtual.options import (
     PupilMicroscopeOptions,
     TwinBenchOptions,
@@ -63,6 +64,7 @@ class VirtualBench:
                 fill=options.fill,
                 aberration_rms_rad=options.aberration_rms_rad,
                 optical_power_mw=self._light.optical_power_mw,
+                drift=None if options.drift is None else Drift(options.drift),
             )
             slm = VirtualSLM(self.world)
             devices: dict[str, VirtualDevice] = {

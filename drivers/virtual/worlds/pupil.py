@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, UInt8
 
+from drivers.virtual.drift import Drift
 from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
 from drivers.virtual.samples import SampleKind, sample_map
 from drivers.virtual.sensor import VirtualSensor, noise_of
@@ -54,6 +55,8 @@ class PupilWorld:
         Size of the hidden aberration over Zernike modes 4 to 15; 0 gives the unaberrated bench.
     optical_power_mw
         Called at every exposure: the power that leaves the light source now.
+    drift
+        Of lamp and focus, if any.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class PupilWorld:
         fill: float,
         aberration_rms_rad: float,
         optical_power_mw: Callable[[], float],
+        drift: Drift | None = None,
     ):
         maps, aberration, sensor, frames = np.random.default_rng(seed).spawn(4)
         self._sample = sample_map(sample, SAMPLE_SIDE, rng=maps, fill=fill)
@@ -71,6 +75,7 @@ class PupilWorld:
         self.sensor = VirtualSensor.draw(self.twin.height, self.twin.width, rng=sensor)
         self._frame_rng = self._frame_rng_at_start = frames
         self._optical_power_mw = optical_power_mw
+        self._drift = drift
         self._lock = threading.Lock()
         side = self.twin.side
         self.slm_shape = (side, side)
@@ -108,7 +113,8 @@ class PupilWorld:
 
     def expected_electrons(self, exposure_s: float) -> Float[np.ndarray, "height width"]:
         """Return expected photo-electrons a pixel under the present state, float64."""
-        light = ELECTRONS_PER_MW_MS * self._optical_power_mw() * exposure_s * 1e3
+        power_mw = self._optical_power_mw() * self._lamp_factor()
+        light = ELECTRONS_PER_MW_MS * power_mw * exposure_s * 1e3
         background = BACKGROUND_E_PER_MS * exposure_s * 1e3
         if light == 0:
             return np.full((self.twin.height, self.twin.width), background)
@@ -125,23 +131,42 @@ class PupilWorld:
         return phase + (self._left_rad - phase) * np.exp(-5 * elapsed_s / SLM_SETTLE_S)
 
     def truth(self) -> dict[str, float]:
-        """Return what only the simulator knows of the present state."""
-        return {"residual_rad": self.residual_rad()}
+        """Return what only the simulator knows of the present state.
+
+        `residual_rad` is that of the bench as it stands, drift included; where it drifts, also what
+        the same settings would have left before it did.
+        """
+        if self._drift is None:
+            return {"residual_rad": self.residual_rad()}
+        return {
+            "residual_rad": self.residual_rad(),
+            "undrifted_residual_rad": self._residual_rad(focus_um=self.z.target[0]),
+            "lamp_factor": self._lamp_factor(),
+            "focus_drift_um": self._focus_drift_um(),
+        }
 
     def residual_rad(self) -> float:
         """Rms of the settled wavefront over the pupil without piston, tip and tilt: the truth."""
+        return self._residual_rad(focus_um=self.z.target[0] + self._focus_drift_um())
+
+    def _residual_rad(self, *, focus_um: float) -> float:
         phase = self._pattern * (2 * np.pi / SLM_LEVELS)
-        wavefront = self.twin.wavefront_rad(
-            jnp.asarray(phase, jnp.float32), jnp.float32(self.z.target[0])
-        )
+        wavefront = self.twin.wavefront_rad(jnp.asarray(phase, jnp.float32), jnp.float32(focus_um))
         return wavefront_rms_rad(np.asarray(wavefront, np.float64))
+
+    def _lamp_factor(self) -> float:
+        return 1.0 if self._drift is None else self._drift.lamp_factor()
+
+    def _focus_drift_um(self) -> float:
+        return 0.0 if self._drift is None else self._drift.focus_um()
 
     def _unit_image(self) -> Float[np.ndarray, "height width"]:
         modulator = self.modulator_rad()
-        transfer_key = (modulator.tobytes(), self.z.position()[0])
+        focus_um = self.z.position()[0] + self._focus_drift_um()
+        transfer_key = (modulator.tobytes(), focus_um)
         if transfer_key != self._transfer_key or self._transfer is None:
             self._transfer = _transfer(
-                self.twin, jnp.asarray(modulator, jnp.float32), jnp.float32(transfer_key[1])
+                self.twin, jnp.asarray(modulator, jnp.float32), jnp.float32(focus_um)
             )
             self._transfer_key = transfer_key
             self._image = None

@@ -9,9 +9,13 @@ from instrument.campaign import session
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, StateChanged
+from instrument.campaign.leaving import leave_bench
 from instrument.campaign.ledger import Ledger
+from instrument.campaign.outcome import Outcome
+from instrument.campaign.plan import Proposal
 from instrument.campaign.run import execute
 from instrument.campaign.states import IllegalTransition, State
+from instrument.design import Design
 from tests.instrument.fakes import broken, make_bench, make_config
 
 NEVER = {"attempts": 0}
@@ -42,6 +46,30 @@ def start(tmp_path, monkeypatch, ledger):
         return result, bench, seen
 
     return start
+
+
+def test_a_followed_design_is_left_where_it_has_drifted_to(tmp_path):
+    config = make_config(tmp_path)
+    bench = make_bench(config)
+    space = bench.space()
+    moved = Design({**space.start.values, "focus": (-4.2,)})
+    outcome = Outcome(
+        trials=1, best_trial=0, best_design=space.start, best_bits_per_pixel=1.0,
+        standard_error=0.1, initial_bits_per_pixel=1.0, decision=None,
+    )  # fmt: skip
+    left = leave_bench(
+        bench,
+        space,
+        outcome,
+        has_finished=True,
+        here=lambda design: Proposal(
+            "end", design, applied=moved, plan={"offsets": {"focus": [-4.2]}}
+        ),
+    )
+    assert bench.devices["focus"].at == pytest.approx(-4.2)
+    assert left.record()["design"] == space.start.to_json()
+    assert left.record()["offsets"] == {"focus": [-4.2]}
+    assert "moved with the drift (focus by -4.2)" in str(left)
 
 
 def at_frame(number, action):

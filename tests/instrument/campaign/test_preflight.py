@@ -69,6 +69,16 @@ def test_budget_and_frames_are_counted_by_hand(look_at):
     assert found["frames"].value == "48 a trial, 2400 in all"  # 16 objects x 3 shots
 
 
+def test_visits_to_a_reference_are_counted_too(look_at):
+    found = look_at(
+        search={"trials": 24, "confirm": {"repeats": 2}},
+        drift={"every": 12, "reference": "start", "follow": {"focus": {"step_um": 2}}},
+    )
+    # after the first trial, twice in between, before the confirmation, at the end; 3 captures each
+    assert found["budget"].value.endswith("; up to 15 of the reference beside them")
+    assert found["frames"].value == "16 a trial, 624 in all"  # 39 trials of 16 objects
+
+
 def test_a_resumed_run_counts_what_is_left(look_at):
     found = look_at(standing=Standing(done=10), search={"trials": 12})
     assert found["budget"].value.endswith("; 10 done")
