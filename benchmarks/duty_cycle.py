@@ -40,8 +40,6 @@ def options(density: str, exposure_ms: float, *, is_overlapped: bool) -> list[st
     ]
     if not is_overlapped:
         chosen += ["score.workers=0", "search.told_late=0"]
-    elif density == "gaussian":
-        chosen += ["score.workers=1", "search.told_late=2"]
     return [word for each in chosen for word in ("--set", each)]
 
 
@@ -50,8 +48,6 @@ CASES: dict[str, tuple[str, float, bool]] = {
     "autoregressive, 10 ms, told at once": ("autoregressive", 10.0, False),
     "autoregressive, 50 ms": ("autoregressive", 50.0, True),
     "gaussian, 10 ms": ("gaussian", 10.0, False),
-    "gaussian, 10 ms, overlapped": ("gaussian", 10.0, True),
-    "gaussian, 50 ms": ("gaussian", 50.0, False),
 }
 
 
