@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,26 @@ def worth(
     }
 
 
+def run_seed(seed: int, folder: Path, extra: list[str]) -> dict[str, Any]:
+    """Run the arms of a seed, one after another; the drift begins when a campaign does."""
+    row: dict[str, Any] = {"seed": seed}
+    for arm in ARMS:
+        startup_s = row.get("no_drift", {}).get("startup_s", 0.0)
+        row[arm] = found = run_arm(arm, seed, folder, extra, startup_s=startup_s)
+        print(
+            f"seed {seed} {arm}: {found['trials']} trials "
+            f"({found['reference_trials']} of the reference), {found['command_s']:.0f} s, "
+            f"lamp {found['lamp_factor']:.3f}, focus {found['focus_drift_um']:+.2f} um; "
+            + "; ".join(
+                f"{way} {found[way]['bits_per_pixel']:.4f} bits/px, "
+                f"{found[way]['residual_rad']:.3f} rad"
+                for way in WAYS
+            ),
+            flush=True,
+        )
+    return row
+
+
 def compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean paired differences to the run without drift, with their 95 % intervals."""
     found: dict[str, Any] = {}
@@ -179,28 +200,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, few trials, no record")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--at-once", type=int, default=1, help="seeds that run beside each other")
     parser.add_argument("--no-record", action="store_true", help="for tuning, on seeds from 100")
     asked = parser.parse_args()
     extra = ["search.trials=16", "search.confirm.repeats=1"] if asked.quick else []
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in asked.seeds[:1] if asked.quick else asked.seeds:
-            rows.append({"seed": seed})
-            for arm in ARMS:
-                startup_s = rows[-1].get("no_drift", {}).get("startup_s", 0.0)
-                found = run_arm(arm, seed, Path(folder), extra, startup_s=startup_s)
-                rows[-1][arm] = found
-                print(
-                    f"seed {seed} {arm}: {found['trials']} trials "
-                    f"({found['reference_trials']} of the reference), {found['command_s']:.0f} s, "
-                    f"lamp {found['lamp_factor']:.3f}, focus {found['focus_drift_um']:+.2f} um; "
-                    + "; ".join(
-                        f"{way} {found[way]['bits_per_pixel']:.4f} bits/px, "
-                        f"{found[way]['residual_rad']:.3f} rad"
-                        for way in WAYS
-                    ),
-                    flush=True,
-                )
+    seeds = asked.seeds[:1] if asked.quick else asked.seeds
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.at_once) as pool:
+        rows = list(pool.map(lambda seed: run_seed(seed, Path(folder), extra), seeds))
     if len(rows) > 1:
         for name, gap in compare(rows).items():
             low, high = gap["interval"]
