@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from instrument.campaign.events import CampaignEnded
 from instrument.campaign.ledger import TrialRow
 from instrument.design import Design
 from instrument.search.confirm import Decision
+from instrument.search.protocol import Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,45 @@ class Outcome:
     decision: Decision | None
     frames: int = 0
     frames_fixed: int = 0
+
+
+def outcome_of(
+    trials: Sequence[TrialRow],
+    *,
+    decision: Decision | None,
+    observed: Observation | None,
+    initial_bits_per_pixel: float | None,
+    objects: int,
+    shots: int,
+) -> Outcome:
+    """Say how things stand: the confirmed best, or the best so far.
+
+    Parameters
+    ----------
+    trials
+        All of the ledger.
+    decision, observed
+        What repeats say, once there are some; the best trial so far.
+    initial_bits_per_pixel
+        Score of the first trial.
+    objects, shots
+        Of a full batch.
+    """
+    design = decision.design if decision else (observed.design if observed else None)
+    rows = [row for row in trials if row.state == "scored"]
+    repeats = [r for r in rows if r.design == design and r.phase == "confirm"]
+    repeats = repeats or [r for r in rows if r.design == design]
+    return Outcome(
+        trials=len(trials),
+        best_trial=repeats[0].number if repeats else None,
+        best_design=design,
+        best_bits_per_pixel=_mean([r.estimate["bits_per_pixel"] for r in repeats]),
+        standard_error=_mean([r.estimate["standard_error"] for r in repeats]),
+        initial_bits_per_pixel=initial_bits_per_pixel,
+        decision=decision,
+        frames=frames_taken(trials, shots=shots),
+        frames_fixed=frames_of_full_batches(trials, objects=objects, shots=shots),
+    )
 
 
 def frames_taken(trials: Sequence[TrialRow], *, shots: int) -> int:
@@ -51,3 +93,7 @@ def end_event(status: str, outcome: Outcome | None) -> CampaignEnded:
         status=status,
         text=f"{before}{outcome.best_bits_per_pixel:.3f} bits/px in {outcome.trials} trials",
     )
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,19 +1,12 @@
-"""The command `infoloop`. The only module that prints.
-
-Exit codes: 0 done; 1 the run or the bench failed, everything is safe; 2 bad input, nothing was
-touched; 3 something could NOT be made safe; 130 interrupted, everything is safe.
-"""
+"""The command `infoloop`: its commands, and what each takes."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,18 +18,12 @@ from instrument.config import (
     load_config,
     load_design_config,
 )
+from instrument.faces.exit_codes import ERRORS, FAILED, UNSAFE, exit_codes
 from instrument.faces.export import export, rescore
 from instrument.faces.record import verify
+from instrument.faces.running import execute_watched, finish, show_preflight
 from instrument.faces.score import compare, score
 
-if TYPE_CHECKING:
-    from instrument.campaign.control import Control
-    from instrument.campaign.events import EventBus
-    from instrument.campaign.ledger import Ledger
-    from instrument.campaign.run import RunResult
-    from instrument.faces.keyboard import Keyboard
-
-FAILED, BAD_INPUT, UNSAFE, INTERRUPTED = 1, 2, 3, 130
 DEMO = Path("demo.yaml")
 
 app = typer.Typer(
@@ -45,7 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_errors = Console(stderr=True)
 
 
 class DryRun(StrEnum):
@@ -102,18 +88,19 @@ def run(
     dry_run: DryRunOption = False,
 ) -> None:
     """Search the design space of a bench until its budget is spent."""
-    with _exit_codes():
+    with exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
         from instrument.campaign.run import create_run, new_run_dir
         from instrument.faces.command_line import command_line
 
         run_dir = output or new_run_dir(loaded.output, config.stem)
         if dry_run:
-            _dry_run(loaded, run_dir, None, what=str(config), as_json=as_json, quiet=quiet)
+            show_preflight(loaded, run_dir, None, what=str(config), as_json=as_json, quiet=quiet)
             return
         with create_run(loaded, run_dir, name=config.stem) as ledger:
             ledger.set_meta("command", command_line("run", config, overrides or (), seed=seed))
-            _finish(_execute(loaded, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
+            result = execute_watched(loaded, ledger, quiet=quiet, view=view)
+            finish(result, ledger, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -128,12 +115,12 @@ def design(
     quiet: QuietOption = False,
 ) -> None:
     """Design by gradient: maximise the information of a differentiable twin; no bench is needed."""
-    with _exit_codes():
+    with exit_codes():
         loaded = load_design_config(config, overrides=overrides or (), seed=seed)
         from instrument.faces.design import run_design
 
         shown = run_design(
-            loaded, name=config.stem, output=output, as_json=as_json, quiet=quiet, progress=_errors
+            loaded, name=config.stem, output=output, as_json=as_json, quiet=quiet, progress=ERRORS
         )
         if isinstance(shown, str):
             typer.echo(shown)
@@ -150,18 +137,21 @@ def resume(
     dry_run: DryRunOption = False,
 ) -> None:
     """Continue a run that was interrupted or killed; every acknowledged trial is kept."""
-    with _exit_codes():
+    with exit_codes():
         from instrument.campaign.ledger import Ledger
         from instrument.campaign.run import recorded_config
 
         if dry_run:
             with Ledger.read(run_dir) as ledger:
                 config = recorded_config(ledger)
-                _dry_run(config, run_dir, ledger, what=str(run_dir), as_json=as_json, quiet=quiet)
+                show_preflight(
+                    config, run_dir, ledger, what=str(run_dir), as_json=as_json, quiet=quiet
+                )
             return
         with Ledger.open(run_dir) as ledger:
             config = recorded_config(ledger)
-            _finish(_execute(config, ledger, quiet=quiet, view=view), ledger, as_json, quiet)
+            result = execute_watched(config, ledger, quiet=quiet, view=view)
+            finish(result, ledger, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -180,7 +170,7 @@ def check(
     ] = False,
 ) -> None:
     """Connect, show limits, interlocks and a dry run of a design, lights off; move nothing."""
-    with _exit_codes():
+    with exit_codes():
         if move and not conformance:
             raise ConfigError("check", ["--move goes with --conformance only; it moves nothing"])
         loaded = load_config(config, overrides=overrides or (), seed=seed)
@@ -230,18 +220,18 @@ def calibrate(
     seed: SeedOption = None,
 ) -> None:
     """Measure gain, offset, read noise and dark current of a camera, with error bars."""
-    with _exit_codes():
+    with exit_codes():
         if (config is None) == (source is None):
             raise ConfigError("calibrate", ["give either a bench file or --from FOLDER"])
         from instrument.faces.calibration import from_bench, from_files
 
         if source is not None:
-            unsafe = from_files(source, output, bit_depth=bit_depth, progress=_errors)
+            unsafe = from_files(source, output, bit_depth=bit_depth, progress=ERRORS)
         else:
             assert config is not None  # noqa: S101 - the other of the two
             loaded = load_config(config, overrides=overrides or (), seed=seed)
             protocol = "quick" if quick else "full"
-            unsafe = from_bench(loaded, output, protocol=protocol, progress=_errors)
+            unsafe = from_bench(loaded, output, protocol=protocol, progress=ERRORS)
         if unsafe:
             raise typer.Exit(UNSAFE)
 
@@ -267,7 +257,7 @@ def devices(
 
     With --config: a bench file for a .cfg, its devices as comments; save it and edit it.
     """
-    with _exit_codes():
+    with exit_codes():
         if config is not None:
             from instrument.faces.micromanager_devices import starter_of
 
@@ -288,7 +278,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained HTML report of a run, also while it goes on."""
-    with _exit_codes():
+    with exit_codes():
         from instrument.faces.report import write_report
 
         typer.echo(write_report(run_dir, output))
@@ -303,12 +293,9 @@ app.command()(verify)
 
 def main() -> None:
     """Entry point of the command."""
-    handler = RichHandler(logging.WARNING, console=_errors, show_time=False, show_path=False)
+    handler = RichHandler(logging.WARNING, console=ERRORS, show_time=False, show_path=False)
     logging.basicConfig(format="%(message)s", handlers=[handler])
     app()
-
-
-# ---- running
 
 
 def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
@@ -326,145 +313,6 @@ def _check_conformance(file: Path, config: Config, *, move: bool) -> None:
     typer.echo(f"{file}: {count_line(results, scope=scope)}")
     if any(each.status == "failed" for of_role in results.values() for each in of_role):
         raise typer.Exit(FAILED)
-
-
-def _dry_run(
-    config: Config, run_dir: Path, ledger: Ledger | None, *, what: str, as_json: bool, quiet: bool
-) -> None:
-    from instrument.campaign.dry_run import dry_run
-    from instrument.campaign.preflight import Standing
-    from instrument.faces.preflight import preflight_table, verdict_line
-
-    standing = Standing() if ledger is None else Standing.of(ledger)
-    found, unsafe = dry_run(config, run_dir=run_dir, standing=standing)
-    if as_json:
-        typer.echo(json.dumps(found.as_plain(), allow_nan=False))
-    elif not quiet:
-        Console().print(preflight_table(found))
-        typer.echo(verdict_line(found, what))
-    if unsafe:
-        _say("\n".join(map(str, unsafe)), style="bold red")
-        raise typer.Exit(UNSAFE)
-    if found.stops:
-        raise typer.Exit(FAILED)
-
-
-def _execute(config: Config, ledger: Ledger, *, quiet: bool, view: bool) -> RunResult:
-    from instrument.campaign.control import Control
-    from instrument.campaign.events import EventBus
-    from instrument.campaign.run import execute
-
-    bus, control = EventBus(), Control()
-    with _observers(bus, control, quiet=quiet, view=view) as keyboard:
-        return execute(config, ledger, bus, control=control, on_ctrl_c=keyboard.on_ctrl_c)
-
-
-@contextmanager
-def _observers(bus: EventBus, control: Control, *, quiet: bool, view: bool) -> Iterator[Keyboard]:
-    from instrument.faces.keyboard import Keyboard, terminal_lines
-    from instrument.faces.terminal import ProgressBar
-
-    bar = None if quiet else ProgressBar(_errors)
-    if bar is not None:
-        bus.subscribe(bar, name="progress bar")
-    viewer = _open_viewer(control) if view else None
-    if viewer is not None:
-        bus.subscribe(viewer, name="viewer")
-    keyboard = Keyboard(
-        control,
-        _say,
-        lines=terminal_lines(),
-        can_resume=lambda: viewer is not None and viewer.is_open,
-    )
-    bus.subscribe(keyboard, name="keyboard")
-    try:
-        yield keyboard
-    finally:
-        bus.close()
-        keyboard.close()
-        if bar is not None:
-            bar.close()
-        if viewer is not None:
-            viewer.close()
-
-
-def _open_viewer(control: Control) -> Any:
-    from instrument.faces.viewer import ViewerUnavailable, open_viewer
-
-    try:
-        return open_viewer(control)
-    except ViewerUnavailable as reason:
-        _say(f"no live view: {reason}")
-        return None
-
-
-def _say(text: str, *, style: str = "yellow") -> None:
-    """One message for the person, on standard error, as it is and unbroken."""
-    _errors.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _finish(result: RunResult, ledger: Ledger, as_json: bool, quiet: bool) -> None:
-    from instrument.faces.report import write_report
-    from instrument.faces.summary import summary, summary_lines
-
-    report_file = write_report(ledger.run_dir)
-    self_checks = ledger.meta().get("self_checks", [])
-    if as_json:
-        typer.echo(json.dumps(summary(result, self_checks), allow_nan=False))
-    elif not quiet:
-        for line in summary_lines(result):
-            Console().print(line, highlight=False)
-        Console().print(f"report: {report_file}", highlight=False, soft_wrap=True)
-    _say_alarms(self_checks)
-    if result.unsafe:
-        raise typer.Exit(UNSAFE)
-    if result.status == "aborted":
-        _say(f"stopped ({result.why}); go on with: infoloop resume {result.run_dir}")
-        raise typer.Exit(INTERRUPTED)
-    if result.status == "finished" and result.why is not None and not quiet:
-        _say(f"finished before all trials were taken: {result.why}")
-    if result.status == "failed":
-        _say(f"{result.why}\ngo on with: infoloop resume {result.run_dir}", style="red")
-        raise typer.Exit(FAILED)
-
-
-def _say_alarms(self_checks: Sequence[dict[str, Any]]) -> None:
-    """Say last what must not scroll away: noise that is not the calibrated one."""
-    for check in self_checks:
-        if check["is_alarm"]:
-            _say(
-                f"ALARM: noise at the {check['when']} of the run: {check['text']}", style="bold red"
-            )
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turn what may go wrong into one clear message and an exit code."""
-    from drivers import DeviceError
-    from estimation import EstimationError
-    from instrument.bench.connect import ConnectError
-    from instrument.bench.interlocks import InterlockTripped
-    from instrument.bench.safety import Interrupted, UnsafeBench
-    from instrument.campaign.checks import PreflightStopped
-    from instrument.campaign.ledger import LedgerError
-    from instrument.search.engines import EngineError
-
-    try:
-        yield
-    except UnsafeBench as error:
-        _say(str(error), style="bold red")
-        raise typer.Exit(UNSAFE) from error
-    except (
-        ConfigError, ConnectError, LedgerError, EngineError, EstimationError, PreflightStopped,
-    ) as error:  # fmt: skip
-        _say(str(error), style="red")
-        raise typer.Exit(BAD_INPUT) from error
-    except (DeviceError, InterlockTripped) as error:
-        _say(str(error), style="red")
-        raise typer.Exit(FAILED) from error
-    except (Interrupted, KeyboardInterrupt) as error:
-        _say("interrupted; the bench is safe")
-        raise typer.Exit(INTERRUPTED) from error
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from instrument.faces.exit_codes import ERRORS, FAILED, INTERRUPTED, bad_input, say
+
 if TYPE_CHECKING:
     from instrument.campaign.rescored import Rescored, RescoredTrial, Standing, TrialScore
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 FORMATS = ("csv", "parquet", "ome-zarr")
 SHOWN = 12
 """Trials in the table, best first; the file has them all."""
@@ -144,13 +145,10 @@ def _show(rescored: Rescored, file: Path) -> None:
     for line in _lines(rescored):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     failed = [trial for trial in rescored.trials if trial.new is None]
-    errors = Console(stderr=True)
     for trial in failed[:SHOWN]:
-        errors.print(
-            f"trial {trial.number}: {trial.why}", style="yellow", markup=False, soft_wrap=True
-        )
+        say(f"trial {trial.number}: {trial.why}")
     if len(failed) > SHOWN:
-        errors.print(f"and {len(failed) - SHOWN} more without a new score", style="yellow")
+        say(f"and {len(failed) - SHOWN} more without a new score")
     where = f"{file} and {file.with_suffix('.csv').name}"
     console.print(where, markup=False, highlight=False, soft_wrap=True)
 
@@ -249,7 +247,7 @@ def _bar(words: str) -> Iterator[_Bar]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=ERRORS,
         transient=True,
     )
     with progress:
@@ -283,12 +281,10 @@ def _one_sentence() -> Iterator[None]:
     from instrument.campaign.rescore import RescoreError
     from instrument.campaign.trial_choice import TrialChoiceError
 
-    errors = Console(stderr=True)
+    problems = (EstimationError, LedgerError, OutputError, RescoreError, TrialChoiceError)
     try:
-        yield
-    except (EstimationError, LedgerError, OutputError, RescoreError, TrialChoiceError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from error
+        with bad_input(*problems):
+            yield
     except KeyboardInterrupt as error:
-        errors.print("interrupted; nothing was written", style="yellow")
+        say("interrupted; nothing was written")
         raise typer.Exit(INTERRUPTED) from error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-PROBLEMS, BAD_INPUT = 1, 2
+from instrument.faces.exit_codes import FAILED, bad_input
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 
@@ -22,11 +22,8 @@ def verify(
     """Check every row and every file of a run against their hashes; change nothing."""
     from instrument.campaign.ledger import LedgerError, to_json, verify_run
 
-    try:
+    with bad_input(LedgerError):
         found = verify_run(run_dir)
-    except LedgerError as error:
-        _say(Console(stderr=True), str(error))
-        raise typer.Exit(BAD_INPUT) from error
     if as_json:
         typer.echo(to_json(found))
     else:
@@ -42,7 +39,7 @@ def verify(
             f"{found.frame_bytes / 1e6:.1f} MB: {verdict}",
         )
     if not found.is_whole:
-        raise typer.Exit(PROBLEMS)
+        raise typer.Exit(FAILED)
 
 
 def _say(console: Console, text: str) -> None:

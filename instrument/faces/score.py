@@ -18,12 +18,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from instrument.faces.exit_codes import bad_input, say
 from instrument.faces.stack_files import StackError, read_batch
 
 if TYPE_CHECKING:
     from estimation import DesignComparison, InformationEstimate, SensorNoise
 
-BAD_INPUT = 2
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 PLOT_INCHES = (8.0, 3.6)
 
@@ -389,10 +389,9 @@ def _warnings(estimate: InformationEstimate) -> list[str]:
 
 
 def _warn(estimates: Mapping[str, InformationEstimate]) -> None:
-    errors = Console(stderr=True)
     for name, estimate in estimates.items():
         for sentence in _warnings(estimate):
-            errors.print(f"{name}: {sentence}", style="yellow", markup=False, soft_wrap=True)
+            say(f"{name}: {sentence}")
 
 
 def _label(paths: Sequence[Path]) -> str:
@@ -413,9 +412,5 @@ def _one_sentence() -> Iterator[None]:
     """Turn bad input into one sentence on standard error and an exit code."""
     from estimation import EstimationError
 
-    try:
+    with bad_input(StackError, EstimationError):
         yield
-    except (StackError, EstimationError) as error:
-        errors = Console(stderr=True)
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(BAD_INPUT) from error

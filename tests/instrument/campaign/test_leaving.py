@@ -61,7 +61,7 @@ def test_a_followed_design_is_left_where_it_has_drifted_to(tmp_path):
         bench,
         space,
         outcome,
-        has_finished=True,
+        is_complete=True,
         here=lambda design: Proposal(
             "end", design, applied=moved, plan={"offsets": {"focus": [-4.2]}}
         ),

@@ -14,6 +14,7 @@ from drivers.micromanager import (
 from instrument.bench.interlocks import Interlock
 from instrument.faces import cli
 from instrument.faces.check import limits_table
+from instrument.faces.exit_codes import BAD_INPUT, FAILED
 from tests.instrument.bench.test_compiled_adapters import parsed
 from tests.instrument.fakes import FakeMeter, Log, make_bench, make_config
 
@@ -84,9 +85,9 @@ def test_a_random_dry_run_is_the_seeds_and_shows_every_shot(check):
 
 def test_an_open_interlock_is_on_the_page_and_ends_with_its_sentence(check):
     code, page = check(interlocks=[{"role": "angle", "above": 3}, *INTERLOCKS])
-    assert code == cli.BAD_INPUT  # the design's bounds reach to where it is open
+    assert code == BAD_INPUT  # the design's bounds reach to where it is open
     code, page = check(interlocks=[{"role": "camera.CCDTemperature", "above": 3}])
-    assert code == cli.FAILED
+    assert code == FAILED
     assert "camera.CCDTemperature 0 OPEN above 3 light off, the run ends" in page
     assert "dry run of the start design" in page
     assert "interlock camera.CCDTemperature: 0, must be above 3" in page
