@@ -258,9 +258,11 @@ class Campaign:
             self._try_trial(proposal, row, propose_s=propose_s)
         else:
             self.spent = self._supplies.why_spent(proposal.design)
+            if self.spent is None:
+                self._begin()  # a self-check, and frames to train a density on, take light, too
+                self.spent = self._supplies.why_spent(proposal.design)
             if self.spent is not None:
                 return False
-            self._begin()
             with self._supplies.used_by("trial", proposal.design):
                 self._try_trial(proposal, row, propose_s=propose_s)
         self._number += 1
