@@ -281,7 +281,8 @@ class Campaign:
             why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
             self._ledger.fail(number, why=why, seconds=propose_s)
             done = Told(score=None, seconds=propose_s, why=why)
-            self._add(number, proposal, lambda: done, at_s=self._at_s)
+            at_s = self._note_time(captured_at(self._ledger.trial(number)))  # as a replay has it
+            self._add(number, proposal, lambda: done, at_s=at_s)
             return
         try:
             self._run_trial(number, proposal, row, propose_s=propose_s)
