@@ -30,7 +30,7 @@ class InformationEstimate:
     frame_noise_standard_error
         Repeatability over fresh frames of the same objects, bits/pixel: what is left of
         `standard_error` when designs are compared on the same objects. `None` where the density has
-        no precision matrix.
+        no precision matrix, or where patches are too few to tell.
     bits_per_measurement
         `bits_per_pixel` times all values of a measurement (shots x height x width); compare designs
         by this one when shots or pixels differ.

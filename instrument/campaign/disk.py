@@ -160,6 +160,8 @@ class DiskRoom:
         return time.monotonic() - began_s
 
     def _enter(self, state: State, why: str) -> None:
+        if self._control.state.has_ended:
+            return  # only its record is still to be written
         with suppress(LedgerFull):  # the state is entered, and the journal cannot say so now
             self._control.enter(state, why)
 

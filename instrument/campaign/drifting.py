@@ -225,7 +225,7 @@ class Drifting:
     def _ask(self, pending: Sequence[Proposal]) -> Proposal | Wait | None:
         of_plan = [proposal for proposal in pending if proposal.phase != REFERENCE]
         if self._visit is None and self._is_due(of_plan):
-            self._visit = self._new_visit()
+            self._visit = self._new_visit(of_plan)
         if self._visit is not None:
             place = len(self._visit.told) + len(pending) - len(of_plan)
             if place < len(self._visit.points):
@@ -234,7 +234,7 @@ class Drifting:
                 return Wait.WAIT  # contenders are chosen by what the visit says, too
         proposal = self._plan.ask(of_plan)
         if proposal is None and self._since + len(of_plan) and self._visit is None:
-            self._visit = self._new_visit()  # the end: what was lost since the last one
+            self._visit = self._new_visit(of_plan)  # the end: what was lost since the last one
             return self._of_visit(self._visit.points[0])
         if not isinstance(proposal, Proposal):
             return proposal
@@ -247,8 +247,9 @@ class Drifting:
             return True
         return self._since + len(of_plan) > 0 and self._plan.is_search_over(of_plan)
 
-    def _new_visit(self) -> _Visiting:
-        self._is_visited, self._since = True, 0
+    def _new_visit(self, pending: Sequence[Proposal]) -> _Visiting:
+        self._is_visited = True
+        self._since = -len(pending)  # told after this, but captured before the visit
         points = self._points(len(self._references) - 1)
         better = self._better_reference()
         if better is not None:

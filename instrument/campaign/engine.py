@@ -240,6 +240,9 @@ class Campaign:
         if asked.is_done or self._is_captured(asked):
             return True
         self.spent = self._on_bench.supplies.why_spent(asked.proposal.design)
+        if self.spent is None:
+            self._begin()  # a self-check, and frames to train a density on, take light, too
+            self.spent = self._on_bench.supplies.why_spent(asked.proposal.design)
         return self.spent is None
 
     def _is_captured(self, asked: _Asked) -> bool:
@@ -270,7 +273,8 @@ class Campaign:
             why = f"a device failed in each of {self._faults[number]} captures: {self._last_fault}"
             self._ledger.fail(number, why=why, seconds=asked.seconds)
             done = Told(score=None, seconds=asked.seconds, why=why)
-            self._add(number, asked.proposal, lambda: done, at_s=self._clock.at_s)
+            at_s = self._clock.note(captured_at(self._ledger.trial(number)))  # as a replay has it
+            self._add(number, asked.proposal, lambda: done, at_s=at_s)
             return
         try:
             self._run_trial(asked)

@@ -288,6 +288,19 @@ def test_standard_errors_are_the_scatter_of_fresh_batches(rng, make_field):
     assert claimed < 0.8 * scatter
 
 
+@pytest.mark.parametrize("objects", [8, 12, 18])
+def test_error_by_frame_noise_holds_for_few_objects(rng, make_field, objects):
+    """At 12 objects it was zero, as if such a score were exact."""
+    scene = 400 * (1 + 0.15 * make_field(rng, objects, 32, variance=1.0, length=2.0))
+    estimates = [
+        estimate_information(rng.poisson(scene), PoissonNoise(), patch=8, density="gaussian")
+        for _ in range(60)
+    ]
+    scatter = np.std([e.bits_per_pixel for e in estimates], ddof=1)
+    claimed = np.mean([e.frame_noise_standard_error for e in estimates])
+    assert claimed == pytest.approx(scatter, rel=0.33)
+
+
 def test_interval_covers_the_closed_form(rng, make_field, field_bits):
     truth = field_bits(4, variance=400.0, length=4.0, sigma=5.0)
     covered = 0

@@ -170,6 +170,14 @@ def test_every_other_write_waits_too(space, scene, ledger):
     assert scene.states == [State.PAUSED, State.RUNNING]
 
 
+def test_the_last_words_of_a_run_that_has_ended_wait_too(space, scene, tmp_path):
+    scene.control.enter(State.FAILED)
+    scene.states.clear()
+    scene.room.when_full(full(tmp_path))
+    assert scene.states == []
+    assert "room on the disk again" in scene.said[-1]
+
+
 def test_without_anybody_to_wait_a_full_disk_is_an_error_at_once(ledger, monkeypatch):
     ledger.on_full = None
     ledger.ask(number=0, phase="initial", design=Design({"focus": (1.0,)}))

@@ -14,6 +14,7 @@ from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, PreflightDone, TrialStarted
 from instrument.campaign.ledger import Ledger
+from instrument.campaign.overlap import Overlap
 from instrument.campaign.states import State
 from tests.instrument.fakes import broken, make_bench, make_config
 
@@ -131,6 +132,21 @@ def test_a_resumed_run_goes_on_counting_and_lights_nothing_when_the_light_is_spe
     campaign, _, _ = run(config, ledger, bench=bench)
     assert "480 mJ/cm2" in campaign.spent
     assert bench.devices["camera"].lit_frames == 0
+
+
+def test_light_that_a_density_was_trained_with_leaves_less_for_trials(
+    tmp_path, ledger, monkeypatch
+):
+    limit = {"area_mm2": AREA_MM2, "limit_mj_cm2": 250.0}
+    config = make_config(tmp_path, safety={"dose": limit, "self_check_repeats": 0})
+
+    def capture_only(_overlap, capture):
+        capture()
+
+    monkeypatch.setattr(Overlap, "prepare", capture_only)
+    campaign, _, _ = run(config, ledger, bench=on_a_clock(config))
+    assert "160 mJ/cm2" in campaign.spent
+    assert ledger.meta()["dose"]["total_mj"] <= 250.0
 
 
 def test_without_an_area_the_record_claims_no_dose(tmp_path, ledger):
