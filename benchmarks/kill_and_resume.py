@@ -289,13 +289,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="begin no campaign after as long")
     parser.add_argument("--save", action="store_true", help="also with fewer than 100 kills")
     chosen = parser.parse_args()
     draw = random.Random(chosen.seed)  # noqa: S311 - instants, not secrets
     drawn = instants(draw)
     campaigns: list[dict[str, Any]] = []
     left = chosen.kills
-    while left > 0:
+    ends_s = time.monotonic() + 60 * (chosen.minutes or float("inf"))
+    while left > 0 and time.monotonic() < ends_s:
         seed = len(campaigns) % SEEDS
         campaigns.append(broken(seed, drawn, draw, kills=left, trials=TRIALS))
         left -= len(campaigns[-1]["kills"])
