@@ -530,7 +530,7 @@ class Campaign:
         trials = self._ledger.trials()
         rows = [row for row in trials if row.state == "scored"]
         repeats = [r for r in rows if r.design == design and r.phase == "confirm"]
-        repeats = repeats or [r for r in rows if r.design == design]
+        repeats = repeats or [r for r in rows if r.design == design and r.phase != REFERENCE]
         return Outcome(
             trials=len(trials),
             best_trial=repeats[0].number if repeats else None,
