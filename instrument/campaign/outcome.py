@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from instrument.campaign.drifting import REFERENCE
 from instrument.campaign.events import CampaignEnded
 from instrument.campaign.ledger import TrialRow
 from instrument.design import Design
@@ -58,7 +59,7 @@ def outcome_of(
     design = decision.design if decision else (observed.design if observed else None)
     rows = [row for row in trials if row.state == "scored"]
     repeats = [r for r in rows if r.design == design and r.phase == "confirm"]
-    repeats = repeats or [r for r in rows if r.design == design]
+    repeats = repeats or [r for r in rows if r.design == design and r.phase != REFERENCE]
     return Outcome(
         trials=len(trials),
         best_trial=repeats[0].number if repeats else None,

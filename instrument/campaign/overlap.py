@@ -20,6 +20,7 @@ from instrument.campaign.estimating import BenchNoise
 from instrument.campaign.events import EventBus, Notice
 from instrument.campaign.ledger import Ledger, LedgerError, TrialRow
 from instrument.campaign.ledger.files import write_frames
+from instrument.campaign.ledger.patience import again_when_full
 from instrument.campaign.scoring import score_settings
 from instrument.campaign.scoring_process import Answer, FramesFile, ScoreJob, do_job
 from instrument.campaign.trained_density import DENSITY_FILE, DensityChoice, recorded_density
@@ -198,7 +199,7 @@ class Overlap:
         self._bus.emit(Notice(text="training the density on frames of the start design"))
         began_s = time.perf_counter()
         counts, exposure_ms = capture()
-        sha256 = write_frames(self._ledger.run_dir / FRAMES_FILE, counts)
+        sha256 = _keep_frames(self._ledger, counts)
         job = ScoreJob(
             number=-1,
             frames=(FramesFile(file=FRAMES_FILE, sha256=sha256),),
@@ -241,6 +242,12 @@ class Overlap:
         lag = asked if isinstance(asked, int) else LAG if is_slow else 0
         self._ledger.set_meta("told_late", lag)
         return lag
+
+
+@again_when_full
+def _keep_frames(ledger: Ledger, counts: np.ndarray) -> str:
+    """Make the frames that a density is trained on durable; return their SHA-256."""
+    return write_frames(ledger.run_dir / FRAMES_FILE, counts)
 
 
 def _workers(config: Config) -> int:

@@ -9,7 +9,6 @@ as any other: differences of scores are differences of designs, whatever the ord
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +23,8 @@ from estimation.density.saved import fits_from_bytes, fits_to_bytes
 from estimation.errors import EstimationError
 from estimation.information import DensityName
 from instrument.campaign.estimating import BenchNoise, ScoreSettings
-from instrument.campaign.ledger.files import sync_folder
+from instrument.campaign.ledger.files import put_in_place
+from instrument.campaign.ledger.problems import of_write
 
 DENSITY_FILE = "density.npz"
 
@@ -92,17 +92,18 @@ def train(
     ------
     EstimationError
         The frames do not support a density.
+    LedgerError
+        It cannot be written.
     """
     family = replace(TRAINED, seed=settings.seed)
     fits = settings.score(counts, noise, density=family).estimate.fitted
     content = fits_to_bytes(fits)
     partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
-    sync_folder(file.parent)
+    try:
+        partial.write_bytes(content)
+        put_in_place(partial, file)
+    except OSError as error:
+        raise of_write(file, error, needed_bytes=len(content)) from error
     return hashlib.sha256(content).hexdigest()
 
 

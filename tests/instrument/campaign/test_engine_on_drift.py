@@ -2,7 +2,7 @@
 
 import pytest
 
-from instrument.campaign.control import Control
+from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus
 from instrument.campaign.ledger import Ledger
@@ -84,3 +84,29 @@ def test_a_killed_campaign_goes_on_with_the_same_designs_and_offsets(
         # Replayed once more from the record alone: what is known of the drift is the same.
         assert run(config, ledger)._drifting.history() == history
         assert ledger.trials() == after
+
+
+def test_visits_to_the_reference_are_no_repeats_of_the_best_design(tmp_path):
+    """Ended after the first visit, the start is the best: by its own trial."""
+    config, control = (
+        make_config(tmp_path, safety={"self_check_repeats": 0}, drift={"every": 4, "follow": {}}),
+        Control(),
+    )
+    bus = EventBus()
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        score = ledger.score
+
+        def abort_after_the_visit(number, **values):
+            score(number, **values)
+            if number == 1:
+                control.abort("enough")
+
+        ledger.score = abort_after_the_visit
+        campaign = Campaign(make_bench(config), ledger, bus, control=control)
+        with pytest.raises(AbortAsked):
+            campaign.run()
+        first, visit = ledger.trials()
+        outcome = campaign.outcome()
+    assert (visit.phase, visit.design) == ("reference", first.design)
+    assert outcome.best_trial == 0
+    assert outcome.best_bits_per_pixel == first.estimate["bits_per_pixel"]

@@ -1,18 +1,25 @@
 """Scores told late: the lag is fixed, nothing captured is lost, no score is another trial's."""
 
+import errno
 import hashlib
 import os
 import signal
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from instrument.campaign import overlap
+from instrument.campaign import overlap, trained_density
 from instrument.campaign.control import AbortAsked, Control
+from instrument.campaign.count_noise import GaussianCounts
 from instrument.campaign.engine import Campaign
+from instrument.campaign.estimating import ScoreSettings
 from instrument.campaign.events import EventBus, TrialScored, TrialStarted
-from instrument.campaign.ledger import Ledger
+from instrument.campaign.ledger import Ledger, LedgerFull
+from instrument.campaign.overlap import Overlap
 from instrument.campaign.scoring import score_batch
-from instrument.campaign.trained_density import density_of, recorded_density
+from instrument.campaign.scoring_process import Answer
+from instrument.campaign.trained_density import density_of, recorded_density, train
 from instrument.campaign.workers import ProcessScorer
 from tests.instrument.campaign.test_engine import Killed, killed_at, run
 from tests.instrument.fakes import make_bench, make_config
@@ -151,6 +158,47 @@ def test_a_run_begun_before_scores_could_be_late_is_told_at_once(tmp_path, ledge
     ledger._connection.execute("DELETE FROM meta WHERE key='told_late'")
     begun = dict(told_when_started(late_config(tmp_path, lag=2), ledger))
     assert begun[4] == 1  # trial 3, the only one that this session could tell by then
+
+
+def is_full(monkeypatch, times):
+    """Let the first syncs find the disk full."""
+    fsync, left = os.fsync, iter(range(times))
+
+    def full_at_first(handle):
+        if next(left, None) is not None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full_at_first)
+
+
+def test_frames_that_a_density_is_trained_on_wait_for_room(tmp_path, ledger, monkeypatch):
+    waited, counts = [], np.ones((16, 1, 16, 16), np.uint16)
+    config = late_config(tmp_path, score={"density": "autoregressive"})
+    scores = Overlap(config, ledger, make_noise(config, ledger), EventBus(), checkpoint=list)
+    monkeypatch.setattr(
+        overlap, "do_job", lambda job, **_: Answer(number=-1, sha256=(), why="of no use")
+    )
+    ledger.on_full = waited.append
+    is_full(monkeypatch, 2)
+    scores.prepare(lambda: (counts, 1.0))
+    assert len(waited) == 2
+    recorded = ledger.meta()["trained_density"]
+    content = (ledger.run_dir / recorded["frames_file"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == recorded["frames_sha256"]
+
+
+def test_a_density_that_cannot_be_written_is_an_error_of_the_record(tmp_path, monkeypatch):
+    settings = ScoreSettings(patch=4, seed=0, objective="bits_per_pixel")
+    found = SimpleNamespace(estimate=SimpleNamespace(fitted=()))
+    monkeypatch.setattr(ScoreSettings, "score", lambda *_args, **_keywords: found)
+    monkeypatch.setattr(trained_density, "fits_to_bytes", lambda _fits: b"weights")
+    is_full(monkeypatch, 1)
+    file = tmp_path / "density.npz"
+    noise = GaussianCounts(sigma_adu=1.0, offset=0.0, bit_depth=12)
+    with pytest.raises(LedgerFull, match=r"density\.npz"):
+        train(np.zeros((1, 1, 4, 4), np.uint16), noise, settings, file)
+    assert not file.exists()
 
 
 @pytest.mark.slow
