@@ -68,7 +68,7 @@ is about to end."""
 ALLOWED_LIGHT_S = 1.0
 ALLOWED_GROWTH_MB = 50.0
 ALLOWED_ERROR_RAD = 1e-3
-LONGEST_SESSION_S = 3600.0
+LONGEST_MIN = 120.0
 
 
 class WatchedLed(VirtualLed):
@@ -187,9 +187,10 @@ def settings(port: int, declaration: Path, trials: int) -> list[str]:
 class Soak:
     """A campaign that is made to fail again and again, and is started again until it finishes."""
 
-    def __init__(self, folder: Path, *, trials: int, every: int, seed: int):
+    def __init__(self, folder: Path, *, trials: int, every: int, seed: int, longest_s: float):
         self.folder, self.run_dir = folder, folder / "run"
         self.trials, self.every, self.seed = trials, every, seed
+        self._ends_s = time.monotonic() + longest_s
         self.led = WatchedLed()
         self.sessions: list[Session] = []
         self.acknowledged: dict[int, TrialRow] = {}
@@ -204,7 +205,7 @@ class Soak:
         with StrikingServer(self.led) as server:
             self.server = server
             most = 5 + 2 * self.trials // self.every
-            while not self._has_finished() and len(self.sessions) < most:
+            while not self._is_over(most):
                 self._session(declaration)
         self.lit = self.led.all_lit()
         self.is_dark = self.led.optical_power_mw() == 0
@@ -227,7 +228,7 @@ class Soak:
         self.sessions.append(session)
         with (self.folder / f"stderr{number}.txt").open("wb") as errors:
             victim = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-            timer = threading.Timer(LONGEST_SESSION_S, victim.kill)
+            timer = threading.Timer(max(0.0, self._ends_s - time.monotonic()), victim.kill)
             timer.start()
             assert victim.stdout is not None
             for line in victim.stdout:
@@ -253,6 +254,10 @@ class Soak:
             number for number, row in self.acknowledged.items() if rows.get(number) != row
         }
         self.acknowledged |= {n: row for n, row in rows.items() if row.state == "scored"}
+
+    def _is_over(self, most: int) -> bool:
+        is_late = time.monotonic() > self._ends_s
+        return is_late or len(self.sessions) == most or self._has_finished()
 
     def _has_finished(self) -> bool:
         if not (self.run_dir / "ledger.sqlite").exists():
@@ -421,11 +426,18 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=EVERY)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a new folder that is not deleted")
+    parser.add_argument("--longest-min", type=float, default=LONGEST_MIN, help="then it is killed")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        soak = Soak(folder, trials=chosen.trials, every=chosen.every, seed=chosen.seed)
+        soak = Soak(
+            folder,
+            trials=chosen.trials,
+            every=chosen.every,
+            seed=chosen.seed,
+            longest_s=60 * chosen.longest_min,
+        )
         soak.run()
         found = soak.record(rescored=100)
     passed = checks(found)
