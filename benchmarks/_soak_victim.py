@@ -101,7 +101,7 @@ class Saboteur:
             yield kinds.pop()
 
     def before_a_lit_exposure(self) -> None:
-        """Called on the thread of the camera's core."""
+        """Count one, and make a fault where its turn has come (thread of the camera's core)."""
         self._left -= 1
         if self._left > 0:
             return
@@ -173,11 +173,11 @@ def kill() -> None:
 def let_it_strike(saboteur: Saboteur) -> None:
     """Put the saboteur where devices, disk and observers are reached."""
     snap, start_sequence = VirtualCamera.snap, VirtualCamera.start_sequence
-    busy, write_all = VirtualXY.busy, files._write_all
-    begin_bus, tell_trial = EventBus.__init__, Campaign._tell
+    busy, write_all = VirtualXY.busy, files._write_all  # noqa: SLF001 - as below: seams of a test
+    begin_bus, tell_trial = EventBus.__init__, Campaign._tell  # noqa: SLF001
 
     def is_lit(camera: VirtualCamera) -> bool:
-        return camera._world._optical_power_mw() > 0
+        return camera._world._optical_power_mw() > 0  # noqa: SLF001
 
     def snap_or_fail(camera: VirtualCamera, buffer: np.ndarray) -> Mapping[str, Any]:
         if is_lit(camera):
@@ -209,9 +209,9 @@ def let_it_strike(saboteur: Saboteur) -> None:
     VirtualCamera.snap = snap_or_fail
     VirtualCamera.start_sequence = start_or_lose
     VirtualXY.busy = lambda stage: saboteur.is_stuck() or busy(stage)
-    files._write_all = write_or_fail
+    files._write_all = write_or_fail  # noqa: SLF001
     EventBus.__init__ = begin_and_listen
-    Campaign._tell = tell_and_look
+    Campaign._tell = tell_and_look  # noqa: SLF001
     motion.MOVE_TIMEOUT_S = MOVE_TIMEOUT_S
     disk.LOOK_AGAIN_S = FULL_S
 
@@ -227,7 +227,7 @@ def look(trial: int) -> None:
         line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines()
     )
     rss_kb = int(status["VmRSS"].split()[0])
-    say("loop", trial, rss_kb, int(status["Threads"]), len(os.listdir("/proc/self/fd")))
+    say("loop", trial, rss_kb, int(status["Threads"]), len(list(Path("/proc/self/fd").iterdir())))
 
 
 def compile_first() -> None:
