@@ -237,6 +237,7 @@ class EventBus:
         self._sequence += 1
         if isinstance(event, ObserverDropped):
             self._dropped.append(event)
+        self._mailboxes = [mailbox for mailbox in self._mailboxes if not mailbox.is_over]
         mailboxes = list(self._mailboxes)
         if not self._is_closed and any(len(signal) for signal in self._signals_of(event)):
             if self._callbacks is None:
@@ -295,6 +296,11 @@ class _Mailbox:
         self._thread = threading.Thread(target=self._deliver, name=f"observer-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the observer was dropped and its thread has ended."""
+        return self._is_dropped and not self._thread.is_alive()
+
     def put(self, event: Event) -> bool:
         """Leave an event; return False when that was one too many, and this is the end."""
         if self._is_dropped:
@@ -312,6 +318,9 @@ class _Mailbox:
     def close(self) -> None:
         if threading.current_thread() is self._thread:
             return  # an observer that closes the bus cannot wait for itself
+        if self._is_dropped:  # its thread ends by itself, as soon as the observer lets it
+            self._thread.join(_CLOSE_TIMEOUT_S)
+            return
         try:
             self._queue.put(None, timeout=_CLOSE_TIMEOUT_S)
         except queue.Full:
@@ -324,12 +333,13 @@ class _Mailbox:
     def _deliver(self) -> None:
         while (event := self._queue.get()) is not None:
             if self._is_dropped:
-                continue
+                return
             try:
                 self._observer(event)
             except Exception as error:  # noqa: BLE001 - an observer may never harm the loop
                 self._is_dropped = True
                 self._on_raise(self.name, _reason(error))
+                return
 
     def _say_it_is_late(self) -> None:
         if not self._is_dropped:

@@ -64,6 +64,22 @@ def test_a_raising_observer_is_dropped_with_a_warning_and_others_go_on(caplog):
     ]
 
 
+def test_an_observer_that_raised_leaves_no_thread_while_the_run_goes_on():
+    bus, are_dropped = EventBus(), threading.Semaphore(0)
+    bus.observer_dropped.connect(lambda _event: are_dropped.release())
+    for number in range(20):
+        bus.subscribe(lambda _event: 1 / 0, name=f"broken {number}")
+    bus.emit(Notice(text="a"))
+    for _ in range(20):
+        assert are_dropped.acquire(timeout=60)
+    ours = [t for t in threading.enumerate() if t.name.startswith("observer-broken")]
+    for thread in ours:
+        thread.join(60)  # they end, though the bus is open
+        assert not thread.is_alive()
+    bus.emit(Notice(text="b"))
+    bus.close()
+
+
 def test_a_stuck_observer_cannot_stall_the_loop(caplog):
     bus, release = EventBus(), threading.Event()
     bus.subscribe(lambda _event: release.wait(30), name="viewer")

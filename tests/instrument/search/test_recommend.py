@@ -5,6 +5,7 @@ import pytest
 
 from instrument.design import DesignSpace
 from instrument.search import Observation
+from instrument.search import recommend as recommend_module
 from instrument.search.recommend import recommend
 
 
@@ -105,3 +106,28 @@ def test_without_differences_there_is_nothing_to_recommend(scores, one_mode):
     assert (
         recommend(one_mode, observed(one_mode, points, scores, [0.1] * len(scores)), seed=0) is None
     )
+
+
+def test_of_thousands_of_trials_it_sees_the_best_and_a_part_of_the_others(one_mode, monkeypatch):
+    """The top stays between the points, and the process is fitted to no more than allowed."""
+    fitted = []
+    fit = recommend_module._fit
+
+    def fit_and_count(units, scores, errors, *, seed):
+        fitted.append((units[:, 0], scores))
+        return fit(units, scores, errors, seed=seed)
+
+    monkeypatch.setattr(recommend_module, "_fit", fit_and_count)
+    monkeypatch.setattr(recommend_module, "MOST_SCORES", 40)
+    points = np.random.default_rng(0).uniform(-2, 2, 1000)
+    scores = -((points - 0.3) ** 2)
+    seen = observed(one_mode, points[:, None], scores, [1e-3] * 1000)
+    found = recommend(one_mode, seen, seed=0)
+    ((units, kept),) = fitted
+    assert len(kept) == 40
+    assert one_mode.to_vector(found.design)[0] == pytest.approx(0.3, abs=0.05)
+    at = 4 * units - 2
+    assert np.sum(np.abs(at - 0.3) < np.sort(np.abs(points - 0.3))[20]) == 20  # the best half
+    assert at.min() < -1  # and others from everywhere
+    assert at.max() > 1
+    assert all(np.isin(np.round(at, 9), np.round(points, 9)))
