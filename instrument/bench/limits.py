@@ -40,3 +40,8 @@ def amount(value: float, unit: str) -> str:
     """Write a value with its unit; `1` is the unit of a plain number."""
     number = f"{value + 0.0:g}"  # a stage at -0.0 is at 0
     return number if unit == "1" else f"{number} {unit}"
+
+
+def span(limits: tuple[float, float], unit: str = "1") -> str:
+    """Write a range with its unit."""
+    return f"{limits[0]:g} to {amount(limits[1], unit)}"

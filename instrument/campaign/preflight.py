@@ -111,7 +111,7 @@ def preflight(
 
 
 def duration(seconds: float) -> str:
-    """Say a duration in the two largest units that matter."""
+    """Say how long something will take: an estimate, of whose seconds nobody knows."""
     if seconds < 100:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -13,7 +13,7 @@ from drivers.visa import VisaChoice, VisaNumber
 from instrument.bench.bench import Bench
 from instrument.bench.interlocks import InterlockTripped
 from instrument.bench.knobs import Setting
-from instrument.bench.limits import amount
+from instrument.bench.limits import amount, span
 from instrument.bench.slew import slew_of, unit_of
 from instrument.config import (
     CameraRole,
@@ -108,17 +108,17 @@ def _in_force(bench: Bench, name: str, role: Role) -> str:
     device: Any = bench.devices[name]
     match role:
         case StageRole(limits_um=limits):
-            text = f"{_span(_both(limits, device.limits_um))} um"
+            text = f"{span(_both(limits, device.limits_um))} um"
         case RotationRole(limits_deg=limits):
-            text = f"{_span(_both(limits, device.limits_deg))} deg"
+            text = f"{span(_both(limits, device.limits_deg))} deg"
         case PropertyRole(limits=limits, unit=unit):
-            text = _span_of(_both(limits, device.limits), unit)
+            text = span(_both(limits, device.limits), unit)
         case LightRole(limits=limits):
-            text = _span_of(_both(limits, device.limits), device.unit)
+            text = span(_both(limits, device.limits), device.unit)
         case XYStageRole(limits_um=limits):
             own = device.limits_um or (None, None)
             text = "\n".join(
-                f"{axis} {_span(_both(mine, its))} um"
+                f"{axis} {span(_both(mine, its))} um"
                 for axis, mine, its in zip("xy", limits, own, strict=True)
             )
         case ShutterRole():
@@ -143,7 +143,7 @@ def _exposures(bench: Bench, camera: Camera) -> str:
     if bench.interlocks.all and bench.is_busy_exposing:
         at_a_time = 1 if triggered_role(bench.config) is None else bench.config.shots
         high = min(high, 1e3 * bench.interlocks.interval_s / at_a_time)
-    return f"exposure {_span((low, high))} ms"
+    return f"exposure {span((low, high))} ms"
 
 
 def _slew(bench: Bench, name: str, role: Role) -> str:
@@ -211,12 +211,3 @@ def _unit(bench: Bench, name: str, role: Role) -> str:
 def _both(mine: Limits, its: Limits | None) -> Limits:
     """Return the narrower of the file's limits and the device's own."""
     return mine if its is None else (max(mine[0], its[0]), min(mine[1], its[1]))
-
-
-def _span_of(limits: Limits, unit: str) -> str:
-    """Write a range with its unit; `1` is the unit of a plain number."""
-    return f"{limits[0]:g} to {amount(limits[1], unit)}"
-
-
-def _span(limits: Limits) -> str:
-    return f"{limits[0]:g} to {limits[1]:g}"

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from drivers import DeviceDescription
 from estimation.calibration import CalibrationResult
+from instrument.bench.limits import span
 from instrument.campaign.events import (
     CampaignEnded,
     CampaignStarted,
@@ -191,7 +192,7 @@ def device_table(devices: list[DeviceDescription], config: Config) -> Table:
     for heading in ("role", "device", "identity", "device limits", "bench file"):
         table.add_column(heading, overflow="fold")
     for (name, role), device in zip(config.bench.roles.items(), devices, strict=True):
-        own = "\n".join(f"{what} {_span(limits)}" for what, limits in device.limits.items())
+        own = "\n".join(f"{what} {span(limits)}" for what, limits in device.limits.items())
         cells = (name, role.device, device.identity, own or "-", _asked(role))
         table.add_row(*map(escape, cells))  # brackets of a label are no markup
     return table
@@ -221,7 +222,7 @@ def _range(parameter: Parameter) -> str:
         return ", ".join(parameter.choices)
     bounds = parameter.bounds or ((parameter.lower, parameter.upper),)
     unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-    return "\n".join(f"{_span(bound)}{unit}" for bound in dict.fromkeys(bounds))
+    return "\n".join(f"{span(bound)}{unit}" for bound in dict.fromkeys(bounds))
 
 
 def _start(parameter: Parameter) -> str:
@@ -242,23 +243,19 @@ def _asked(role: Role) -> str:
         case SlmRole() | SelectorRole():
             return f"settles in {role.settle_ms:g} ms"
         case RotationRole():
-            return f"{_span(role.limits_deg)} deg"
+            return f"{span(role.limits_deg)} deg"
         case PropertyRole():
             unit = "" if role.unit == "1" else f" {role.unit}"
-            return f"{role.property} {_span(role.limits)}{unit}"
+            return f"{role.property} {span(role.limits)}{unit}"
         case StageRole():
-            return f"{_span(role.limits_um)} um"
+            return f"{span(role.limits_um)} um"
         case XYStageRole():
             return "\n".join(
-                f"{axis} {_span(limits)} um"
+                f"{axis} {span(limits)} um"
                 for axis, limits in zip("xy", role.limits_um, strict=True)
             )
         case LightRole():
             what = role.quantity() or "limits"
-            return f"{what} {_span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
+            return f"{what} {span(role.limits)}, level {role.level:g}, safe {role.safe:g}"
         case ShutterRole():
             return "closed but for frames"
-
-
-def _span(limits: tuple[float, float]) -> str:
-    return f"{limits[0]:g} to {limits[1]:g}"
