@@ -103,6 +103,7 @@ class Campaign:
         }
         self._has_contenders = self._plan.contenders is not None
         self._has_begun = False
+        self._is_noise_checked = False
         self._number = 0
         self._in_flight = Queue()
         self._overlap: Overlap | None = None
@@ -152,7 +153,6 @@ class Campaign:
                 checkpoint=self._control.checkpoint,
             )
         self._is_ready = False
-        self._is_noise_checked = False
 
     @property
     def scored(self) -> int:
