@@ -51,7 +51,13 @@ from instrument.bench.knobs import (
 from instrument.bench.lighting import Lighting
 from instrument.bench.motion import Motion
 from instrument.bench.patterns import Response, make_basis, make_response
-from instrument.bench.safety import Unsafe, UnsafeBench, make_all_safe, signals_wait
+from instrument.bench.safety import (
+    Unsafe,
+    UnsafeBench,
+    make_all_safe,
+    raise_if_swallowed,
+    signals_wait,
+)
 from instrument.bench.timing import Stopwatch
 from instrument.config import (
     CameraRole,
@@ -378,6 +384,7 @@ class Bench:
         FrameLoss, DeviceError
             From the camera.
         """
+        raise_if_swallowed()
         camera = self.camera if monitor is None else self.monitors[monitor]
         exposures = self.exposure if monitor is None else self._exposures[monitor]
         exposure_ms = exposures.exposure_ms
@@ -406,6 +413,7 @@ class Bench:
         InterlockTripped, WatchdogTripped, LimitViolation, FrameLoss, DeviceError
             As `expose`.
         """
+        raise_if_swallowed()
         if self.lighting.is_lit:
             self.check_unread(exposure_ms)
         need_s = frames * exposure_ms / 1e3 + timeout_s

@@ -20,6 +20,10 @@ _log = logging.getLogger(__name__)
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 ]
+_raised: list[int] = []
+"""Signals that were to end what `signals_raise` is around."""
+_recalled: list[int] = []
+"""Signals under way of `recall_main_thread`."""
 
 
 class Interrupted(Exception):  # noqa: N818 - it is not an error
@@ -91,8 +95,21 @@ def signals_raise(on_ctrl_c: Callable[[], bool] | None = None) -> Iterator[None]
         if on_ctrl_c is None or not on_ctrl_c():
             _interrupt(number, frame)
 
-    with _handlers({**dict.fromkeys(_SIGNALS, _interrupt), signal.SIGINT: ask}):
-        yield
+    try:
+        with _handlers({**dict.fromkeys(_SIGNALS, _interrupt), signal.SIGINT: ask}):
+            yield
+    finally:
+        _raised.clear()
+
+
+def raise_if_swallowed() -> None:
+    """Raise the `Interrupted` of a signal once more, where Python has dropped it.
+
+    A signal's exception that is raised in the middle of a finaliser or of a callback of garbage
+    collection (JAX has one) is printed and forgotten; whoever comes here after it was not stopped.
+    """
+    if _raised and threading.current_thread() is threading.main_thread():
+        raise Interrupted(_raised[0])
 
 
 def recall_main_thread() -> None:
@@ -103,6 +120,7 @@ def recall_main_thread() -> None:
     """
     if signal.getsignal(signal.SIGTERM) is not _interrupt:
         return
+    _recalled.append(signal.SIGTERM)
     if hasattr(signal, "pthread_kill"):  # wakes what it waits in, too
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     else:
@@ -110,6 +128,10 @@ def recall_main_thread() -> None:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
+    if number in _recalled:
+        _recalled.remove(number)  # the watchdog's own, which a run may survive
+    else:
+        _raised.append(number)
     raise Interrupted(number)
 
 

@@ -104,6 +104,7 @@ class Campaign:
         self._clock = CampaignClock()
         self._bits_per_pixel = self._recorded.bits_per_pixel()
         self._has_begun = False
+        self._is_noise_checked = False
         self._number = 0
         self._in_flight = Queue()
         self._faults: Counter[int] = Counter()
@@ -193,6 +194,7 @@ class Campaign:
             return
         here.is_ready = True
         look = here.check_noise("start", self.space.start, trials=self.scored)
+        self._is_noise_checked = look is not None
         self._decide(look)
         trained = here.pauses().again(lambda: self._scores.prepare(here.training_frames))
         if trained is not None:
@@ -213,7 +215,7 @@ class Campaign:
     def _end(self, best: Design) -> None:
         """Check the noise once more; a run that was only replayed leaves the bench alone."""
         here = self._on_bench
-        if here.is_checked and here.supplies.can_check(best):
+        if self._is_noise_checked and here.supplies.can_check(best):
             here.check_noise("end", best, trials=self.scored)
         here.supplies.settle()
 

@@ -36,8 +36,6 @@ class OnBench:
     ----------
     is_ready
         Whether what comes before the first new trial on this bench has begun.
-    is_checked
-        Whether its noise was checked.
 
     Raises
     ------
@@ -74,7 +72,6 @@ class OnBench:
             dose=self.supplies.dose,
         )
         self.is_ready = False
-        self.is_checked = False
 
     def pauses(self) -> Pauses:
         """Return what waits for interlocks and people during one piece of work."""
@@ -112,7 +109,6 @@ class OnBench:
                 )
             )
         self._control.enter(State.RUNNING)
-        self.is_checked = True
         earlier = self._ledger.meta().get("self_checks", [])
         self._ledger.set_meta("self_checks", [*earlier, record])
         self._bus.emit(checked_event(record))

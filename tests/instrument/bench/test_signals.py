@@ -5,6 +5,8 @@ import signal
 import pytest
 
 from instrument.bench.safety import Interrupted, signals_raise, signals_wait
+from instrument.bench.timing import Stopwatch
+from tests.instrument.fakes import make_bench, make_config
 
 
 def test_a_ctrl_c_that_is_taken_interrupts_nothing():
@@ -55,3 +57,19 @@ def test_the_handlers_of_before_come_back():
     with signals_raise(lambda: True):
         pass
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_drops_is_raised_at_the_next_exposure(tmp_path):
+    """In a finaliser an exception is printed and forgotten; the run must end all the same."""
+
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    bench = make_bench(make_config(tmp_path))
+    with signals_raise():
+        Finalised()  # collected at once
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            bench.expose(stopwatch=Stopwatch())
+    assert bench.expose(stopwatch=Stopwatch()).size  # forgotten with the block
