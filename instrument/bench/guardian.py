@@ -30,6 +30,7 @@ from typing import IO
 
 from drivers import DeviceError
 from drivers.visa import VisaInstrument, VisaLight, load_declaration
+from drivers.visa.managers import managers
 
 BEAT_S = 1.0
 READY_TIMEOUT_S = 20.0
@@ -174,8 +175,9 @@ def main() -> int:
     if not isinstance(first, dict):
         return 0
     lights = [GuardedLight(**light) for light in first["lights"]]
-    for light in lights:
-        load_declaration(Path(light.declaration))  # now, and not in an emergency
+    for light in lights:  # now, and not in an emergency: a VISA library takes a second to load
+        load_declaration(Path(light.declaration))
+        managers.acquire(light.backend)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     why = _watch(orders, first["silence_s"])
