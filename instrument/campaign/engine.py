@@ -102,7 +102,7 @@ class Campaign:
         self._drifting = None if drift is None else Drifting(plan, self.space, drift)
         self._plan: Plan | Drifting = self._drifting or plan
         self._clock = CampaignClock()
-        self._bits_per_pixel = self._recorded.bits_per_pixel()
+        self._bits_per_pixel = dict(self._recorded.bits_per_pixel)
         self._has_begun = False
         self._is_noise_checked = False
         self._number = 0

@@ -169,7 +169,7 @@ class AdaptiveBatches:
     def _bits_of(self, number: int, objects: int, score: ScoreOf) -> Float[np.ndarray, " objects"]:
         """Score the first objects of an earlier trial, once for each number of them."""
         if (number, objects) not in self._bits:
-            (row,) = (row for row in self._ledger.trials() if row.number == number)
+            row = self._ledger.trial(number)
             counts = self._ledger.load_batch(row)[:objects]
             scored = score(counts, float(row.record["exposure_ms"]))
             self._bits[number, objects] = scored.estimate.per_object_bits

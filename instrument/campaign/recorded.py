@@ -41,28 +41,24 @@ class Recorded:
         self.space = self._space_of_first_start(here)
         """Space of the run's first start, so that a resumed run starts from the same point."""
         self._has_contenders = "contenders" in ledger.meta()
-        self.read_again()
+        rows = ledger.trials()  # once, and not kept: thousands of records are many megabytes
+        self.done = sum(row.state in ("scored", "failed") for row in rows)
+        """Number of trials that had an outcome."""
+        self.bits_per_pixel = {
+            row.number: float(row.estimate["bits_per_pixel"])
+            for row in rows
+            if row.state == "scored"
+        }
+        """Scores of the trials that had one."""
+        self._known = len(rows)
 
     def read_again(self) -> None:
         """Take the trials as the ledger has them now."""
-        self._rows = {row.number: row for row in self._ledger.trials()}
+        self._known = self._ledger.n_trials
 
     def trial(self, number: int) -> TrialRow | None:
         """Return what is known of a trial; None of one that is new."""
-        return self._rows.get(number)
-
-    @property
-    def done(self) -> int:
-        """Number of trials with an outcome."""
-        return sum(row.state in ("scored", "failed") for row in self._rows.values())
-
-    def bits_per_pixel(self) -> dict[int, float]:
-        """Return the scores of the trials that have one."""
-        return {
-            number: float(row.estimate["bits_per_pixel"])
-            for number, row in self._rows.items()
-            if row.state == "scored"
-        }
+        return self._ledger.trial(number) if number < self._known else None
 
     def check_same(self, row: TrialRow, proposal: Proposal) -> None:
         """Raise `LedgerError` unless the plan proposed what is recorded."""

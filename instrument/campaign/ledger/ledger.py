@@ -193,6 +193,13 @@ class Ledger:
             of_trial.setdefault(part.trial, []).append(part)
         return [trial_of(row, of_trial.get(row["number"], [])) for row in rows]
 
+    @property
+    def n_trials(self) -> int:
+        """How many trials there are, whatever their state."""
+        with self._one_at_a_time:
+            (count,) = self._connection.execute("SELECT count(*) FROM trial").fetchone()
+        return int(count)
+
     def trial(self, number: int) -> TrialRow:
         """One trial; raises `LedgerError` if there is none of that number."""
         with self._one_at_a_time:
