@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drivers import DeviceError
-from instrument.campaign import disk, engine
+from instrument.campaign import disk, on_bench
 from instrument.campaign.checks import Check, Preflight, PreflightStopped, Verdict
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
@@ -264,7 +264,7 @@ def test_the_last_self_check_is_made_on_the_bench_that_came_after_a_fault_in_it(
     tmp_path, ledger, monkeypatch
 ):
     config, failed = make_config(tmp_path, **SHORT), []
-    check = engine.check_noise
+    check = on_bench.check_noise
 
     def fails_once_at_the_end(*args, when, **keywords):
         if when == "end" and not failed:
@@ -272,7 +272,7 @@ def test_the_last_self_check_is_made_on_the_bench_that_came_after_a_fault_in_it(
             raise broken()
         return check(*args, when=when, **keywords)
 
-    monkeypatch.setattr(engine, "check_noise", fails_once_at_the_end)
+    monkeypatch.setattr(on_bench, "check_noise", fails_once_at_the_end)
     control = Control()
     control.enter(State.CONNECTING)
     campaign = Campaign(make_bench(config), ledger, EventBus(), control=control)

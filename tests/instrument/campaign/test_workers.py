@@ -157,11 +157,12 @@ def test_a_worker_knows_no_driver(tmp_path):
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.instrument.campaign.test_workers import scorer
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     pool = scorer(Path(sys.argv[1]))
     while not pool.processes:
         time.sleep(0.01)

@@ -135,6 +135,8 @@ def read_until(terminal, pattern, seen):
     seen.append("")
 
 
+# A terminal of its own needs a fork; JAX, if another test has loaded it, warns of any.
+@pytest.mark.filterwarnings("ignore:os\\.fork:RuntimeWarning")
 @pytest.mark.timeout(ROOM_S)
 def test_a_run_at_a_terminal_is_paused_resumed_and_ended(tmp_path):
     ours, theirs = pty.openpty()
