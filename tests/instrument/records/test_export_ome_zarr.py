@@ -211,6 +211,6 @@ def test_napari_shows_what_the_ledger_holds(virtual_run, tmp_path):
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     seen = imread(picture)[..., :3]
-    middle = seen[seen.shape[0] // 3 : seen.shape[0] // 2, seen.shape[1] // 2 : -200]
-    assert np.ptp(middle, axis=-1).max() == 0  # grey
-    assert len(np.unique(middle)) > 50  # and no empty place
+    grey = seen[np.ptp(seen, axis=-1) == 0]  # the frame; the window around it is tinted
+    assert len(grey) > 10_000
+    assert len(np.unique(grey)) > 50  # and no empty place
