@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from instrument.bench.patterns import ModulatorFileError, grey_patterns, render_patterns
+from instrument.campaign.drifting import REFERENCE
 from instrument.campaign.inputs import check_kept
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.config import Config, ConfigError
 from instrument.design import Design
 from instrument.faces.report import figures
-from instrument.faces.report.record import REFERENCE, RunRecord
+from instrument.faces.report.record import RunRecord
 from instrument.faces.report.summary import Measured, measured_again
 
 _MOST = 6

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from instrument.campaign.drifting import REFERENCE as REFERENCE_PHASE
 from instrument.campaign.ledger import TrialRow
 from instrument.faces.page_style import (
     CONFIRM,
@@ -35,7 +36,6 @@ from instrument.faces.report.charts import (
     slope_per_hour,
     time_unit,
 )
-from instrument.faces.report.record import REFERENCE as REFERENCE_PHASE
 from instrument.faces.report.record import RunRecord, middle
 from instrument.faces.report.summary import error_between_designs
 

@@ -14,8 +14,6 @@ from typing import Any
 
 from instrument.campaign.ledger import JournalRow, Ledger, SessionRow, TrialRow
 
-REFERENCE = "reference"
-"""Phase of the trials that only watch the bench: of one design, captured again and again."""
 _ENDS = ("finished", "aborted", "failed")
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from instrument.campaign.drifting import REFERENCE
 from instrument.campaign.ledger import TrialRow
 from instrument.design import Design
-from instrument.faces.report.record import REFERENCE
 
 OTHER = "other"
 """Time of a trial that nobody measured."""

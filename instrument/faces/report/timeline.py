@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from instrument.campaign import drifting
 from instrument.campaign.ledger import TrialRow
 from instrument.faces.page_style import (
     BEST,
@@ -25,7 +26,6 @@ from instrument.faces.page_style import (
     drawing,
     svg,
 )
-from instrument.faces.report import record as recorded
 from instrument.faces.report.charts import (
     MOST_MARKS,
     clock_axis,
@@ -43,7 +43,7 @@ _PHASES = {
     "initial": (INK, "s"),
     "search": (SEARCH, "o"),
     "confirm": (CONFIRM, "D"),
-    recorded.REFERENCE: (REFERENCE, "^"),
+    drifting.REFERENCE: (REFERENCE, "^"),
 }
 _OTHER_PHASE = (FAINT, "v")
 _CAPS_UP_TO = 150  # marks; caps of more error bars hide what they belong to
@@ -113,7 +113,7 @@ def best_so_far(scored: Sequence[TrialRow]) -> list[TrialRow]:
     """Return the trials that were the best when they were scored; references do not compete."""
     leaders: list[TrialRow] = []
     for row in scored:
-        competes = row.phase != recorded.REFERENCE and row.score is not None
+        competes = row.phase != drifting.REFERENCE and row.score is not None
         if competes and (not leaders or (row.score or 0.0) > (leaders[-1].score or 0.0)):
             leaders.append(row)
     return leaders
