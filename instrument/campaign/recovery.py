@@ -8,6 +8,7 @@ of which anything else than a light could not be made safe: a camera that hangs 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -87,6 +88,9 @@ class Recovery:
                 raise
             except DeviceError as fault:
                 bench = self._bench_after(fault, bench)
+            # The closed bench, with its frames, waits for a full collection: the exception and the
+            # devices it came from hold each other. Those are rare in a process as large as this.
+            gc.collect()
 
     def _bench_after(self, fault: DeviceError, bench: Bench) -> Bench:
         """Close the bench and return its successor."""

@@ -1,5 +1,8 @@
 """A device that fails: dark, closed, connected again, and the same trial captured once more."""
 
+import gc
+import weakref
+
 import pytest
 
 from drivers import DeviceTimeout, LimitViolation
@@ -225,6 +228,25 @@ def test_a_device_that_is_no_light_and_cannot_be_made_safe_ends_it(config):
         recovery(benches).keep(bench, always(DeviceTimeout("SLM")))
     assert not benches.made
     assert [failure.role for failure in bench.close()] == ["slm"]
+
+
+def test_a_bench_that_was_closed_is_forgotten_with_its_frames(config):
+    """Dozens of faults in a night must not fill the memory."""
+    seen = []
+
+    def work(bench):
+        if not seen:
+            seen.append(weakref.ref(bench))
+            fault = DeviceTimeout("Z")  # holds this frame by its traceback, which holds the fault
+            raise fault
+        return seen[0]()
+
+    gc.disable()  # it would come by at a time of its own
+    try:
+        still_there = recovery(lambda: make_bench(config)).keep(make_bench(config), work)[1]
+    finally:
+        gc.enable()
+    assert still_there is None
 
 
 def test_somebody_who_wants_to_end_it_is_heard_while_it_waits(config):
