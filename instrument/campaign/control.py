@@ -25,7 +25,12 @@ OnChange = Callable[[State, State, str | None], None]
 _WHEN_DARK = {
     State.IDLE: "before any light comes on",
     State.CONNECTING: "before any light comes on",
+    State.PAUSED: "the light is off already",
     State.SUSPENDED: "the light is off already",
+}
+_GOES_ON_BY_ITSELF = {
+    State.PAUSED: ", until the disk has room",  # nobody asked for it
+    State.SUSPENDED: ", until its interlock holds",
 }
 _AT_THE_NEXT_EXPOSURE = "the light is off after the exposure under way"
 
@@ -101,7 +106,7 @@ class Control:
         if refused is not None:
             return refused
         if self._pause is None:
-            reason = "" if self._state != State.SUSPENDED else ", until its interlock holds"
+            reason = _GOES_ON_BY_ITSELF.get(self._state, "")
             return Answer(False, f"nothing to resume: the campaign is {self._state}{reason}")
         self._pause = None
         self._wakes.put(None)
@@ -114,7 +119,8 @@ class Control:
             return refused
         self._abort = why
         self._wakes.put(None)
-        return Answer(True, f"ending the run ({why}): {_AT_THE_NEXT_EXPOSURE}")
+        when = _WHEN_DARK.get(self._state, _AT_THE_NEXT_EXPOSURE)
+        return Answer(True, f"ending the run ({why}): {when}")
 
     def _why_too_late(self) -> Answer | None:
         if self._state.has_ended:

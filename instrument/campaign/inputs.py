@@ -1,7 +1,7 @@
 """Files that a run's frames depend on, kept with its record: copied, and known by their SHA-256.
 
-Calibration files of modulators are measured again and overwritten; a resumed run, and the report of
-an old one, must draw with what was used. Copies lie in the run directory, where the recorded config
+Calibration files of modulators and cameras are measured again and overwritten; a resumed run, and
+the report of an old one, must draw and score with what was used. Copies lie in the run directory, where the recorded config
 names them.
 """
 
@@ -17,17 +17,17 @@ from typing import Any
 from estimation import SensorNoise
 from instrument.campaign.ledger import NOISE_META, PARTIAL, Ledger, LedgerError, put_in_place
 from instrument.campaign.scoring import NOISE_FILE
-from instrument.config import Config, ConfigError, SlmRole
+from instrument.config import Config, ConfigError, NoiseFile, SlmRole
 
 FOLDER = "inputs"
+NOISE_KEY = ("noise", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file as it was when the run began: which key of which role names it, and its content."""
+    """One file as it was when the run began: the key that names it, by its parts, and its content."""
 
-    role: str
-    key: str
+    key: tuple[str, ...]
     source: Path
     content: bytes
 
@@ -39,12 +39,13 @@ class InputFile:
     @property
     def copy(self) -> str:
         """Path of its copy in the run directory."""
-        return f"{FOLDER}/{self.key}-{self.sha256[:12]}{self.source.suffix}"
+        what = "noise" if self.key == NOISE_KEY else self.key[-1]
+        return f"{FOLDER}/{what}-{self.sha256[:12]}{self.source.suffix}"
 
     def record(self) -> dict[str, str]:
         """Everything but the content, as plain data for the ledger."""
         return {
-            "key": f"bench.roles.{self.role}.{self.key}",
+            "key": ".".join(self.key),
             "file": str(self.source),
             "copy": self.copy,
             "sha256": self.sha256,
@@ -52,23 +53,30 @@ class InputFile:
 
 
 def read_inputs(config: Config) -> tuple[InputFile, ...]:
-    """Read every calibration file of a modulator that the config names.
+    """Read every calibration file that the config names: of modulators, and of the camera.
 
     Raises
     ------
     ConfigError
         Naming all that cannot be read.
     """
+    named = {
+        ("bench", "roles", name, key): path
+        for name, role in config.bench.roles.items()
+        if isinstance(role, SlmRole)
+        for key, path in role.files.items()
+    }
+    if isinstance(config.noise, NoiseFile):
+        named[NOISE_KEY] = config.noise.file
     files: list[InputFile] = []
     problems: list[str] = []
-    for name, role in config.bench.roles.items():
-        for key, path in role.files.items() if isinstance(role, SlmRole) else ():
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                problems.append(f"`bench.roles.{name}.{key}` = {path}: cannot be read: {error}")
-                continue
-            files.append(InputFile(role=name, key=key, source=path, content=content))
+    for key, path in named.items():
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            problems.append(f"`{'.'.join(key)}` = {path}: cannot be read: {error}")
+            continue
+        files.append(InputFile(key=key, source=path, content=content))
     if problems:
         raise ConfigError("bench file", problems)
     return tuple(files)
@@ -77,7 +85,11 @@ def read_inputs(config: Config) -> tuple[InputFile, ...]:
 def with_copies(dumped: dict[str, Any], files: tuple[InputFile, ...]) -> dict[str, Any]:
     """Name the copies in a config that was dumped to plain data; changes and returns it."""
     for file in files:
-        dumped["bench"]["roles"][file.role][file.key] = file.copy
+        *sections, key = file.key
+        section = dumped
+        for name in sections:
+            section = section[name]
+        section[key] = file.copy
     return dumped
 
 

@@ -26,7 +26,7 @@ from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copie
 from instrument.campaign.leaving import LeftAt
 from instrument.campaign.ledger import Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
-from instrument.campaign.session import Session
+from instrument.campaign.session import Ending, Session
 from instrument.campaign.states import State
 from instrument.campaign.trained_density import density_of, recorded_density
 from instrument.campaign.unaberrated import unaberrated_bits_per_pixel
@@ -164,6 +164,9 @@ def execute(
         The same, and something could not be made safe.
     PreflightStopped
         The run must not begin, or not go on; the bench is safe and closed.
+    LedgerError
+        The end could not be recorded, on a disk that stays full; the bench is safe and closed, the
+        end was told to `control` and `bus`, and the run can be resumed.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """
@@ -193,18 +196,17 @@ def execute(
             config, ledger.run_dir, density=density
         )
     seconds = watch.seconds()["run"]
-    earlier_s = float(ledger.meta().get("seconds", 0.0))
-    ledger.set_meta("seconds", earlier_s + seconds)
-    ledger.set_meta("status", ending.status)
-    ledger.set_meta("why", ending.why)
-    ledger.describe_session(status=ending.status, why=ending.why)
-    ledger.set_meta("left_at", ending.left_at.record(unsafe))
-    if ending.truth is not None:
-        ledger.set_meta("truth", ending.truth)
-    if ending.outcome is not None:
-        _record_outcome(ledger, ending.outcome)
-    control.enter(State(ending.status), ending.why)
-    bus.emit(end_event(ending.status, ending.outcome))
+    try:
+        try:
+            _record_ending(ledger, ending, unsafe, seconds=seconds)
+        finally:
+            control.enter(State(ending.status), ending.why)
+    except (LedgerError, AbortAsked) as error:
+        if unsafe:  # outranks a record that could not be written
+            raise UnsafeBench(unsafe) from error
+        raise LedgerError(f"the end of the run is not in its record: {error}") from error
+    finally:
+        bus.emit(end_event(ending.status, ending.outcome))
     return RunResult(
         run_dir=ledger.run_dir,
         status=ending.status,
@@ -215,6 +217,21 @@ def execute(
         unsafe=unsafe,
         left_at=ending.left_at,
     )
+
+
+def _record_ending(
+    ledger: Ledger, ending: Ending, unsafe: tuple[Unsafe, ...], *, seconds: float
+) -> None:
+    earlier_s = float(ledger.meta().get("seconds", 0.0))
+    ledger.set_meta("seconds", earlier_s + seconds)
+    ledger.set_meta("status", ending.status)
+    ledger.set_meta("why", ending.why)
+    ledger.describe_session(status=ending.status, why=ending.why)
+    ledger.set_meta("left_at", ending.left_at.record(unsafe))
+    if ending.truth is not None:
+        ledger.set_meta("truth", ending.truth)
+    if ending.outcome is not None:
+        _record_outcome(ledger, ending.outcome)
 
 
 def _teller(bus: EventBus, ledger: Ledger) -> OnChange:

@@ -22,7 +22,7 @@ class State(StrEnum):
     RUNNING = "running"
     """Proposes, captures, scores."""
     PAUSED = "paused"
-    """Waits in the dark for a person to resume."""
+    """Waits in the dark for a person to resume, or for room on the disk."""
     SUSPENDED = "suspended"
     """Waits in the dark for an interlock to hold."""
     FINISHED = "finished"

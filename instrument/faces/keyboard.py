@@ -79,12 +79,16 @@ class Keyboard:
 
     def __call__(self, event: Event) -> None:
         """Say that it is dark now, and what may be done."""
-        if isinstance(event, StateChanged) and event.now == State.PAUSED:
+        if not isinstance(event, StateChanged) or event.now != State.PAUSED:
+            return
+        if self._control.is_pause_asked:
             on = "Enter goes on" if self._lines is not None else "go on in the viewer"
-            self._sentences.put(
-                f"paused, light off ({event.why}): {on}, Ctrl-C ends the run; it ends by itself "
-                "after safety.longest_pause_s"
-            )
+            on = f"{on}, Ctrl-C ends the run"
+        else:  # the disk is full
+            on = "it goes on by itself, Ctrl-C twice ends the run"
+        self._sentences.put(
+            f"paused, light off ({event.why}): {on}; it ends by itself after safety.longest_pause_s"
+        )
 
     def close(self) -> None:
         """Listen no more. Idempotent."""

@@ -8,10 +8,12 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from instrument.campaign import disk
+from instrument.campaign import disk, session
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.disk import DiskRoom, batch_bytes, free_bytes, shown_mb
-from instrument.campaign.ledger import Ledger, LedgerFull
+from instrument.campaign.events import CampaignEnded, EventBus, StateChanged
+from instrument.campaign.ledger import Ledger, LedgerError, LedgerFull
+from instrument.campaign.run import execute
 from instrument.campaign.states import State
 from instrument.design import Design
 from tests.instrument.fakes import make_bench, make_config
@@ -201,6 +203,44 @@ def test_a_write_within_the_wait_fails_at_once(ledger, monkeypatch):
     fails_twice(monkeypatch, "fsync")
     ledger.capture(0, np.zeros((1, 1, 4, 4), np.uint16), {})
     assert len(seen) == 1
+
+
+def test_a_run_ended_by_somebody_on_a_disk_that_stays_full_has_ended(tmp_path, monkeypatch):
+    """Whoever listens is told, in the dark, although the record cannot say so."""
+    monkeypatch.setattr(disk, "LOOK_AGAIN_S", 0.001)
+    config = make_config(tmp_path, safety={"self_check_repeats": 0})
+    bench, bus, control, ends = make_bench(config), EventBus(), Control(), []
+    monkeypatch.setattr(session, "connect", lambda _config: bench)
+
+    def listen(event):
+        if isinstance(event, StateChanged) and event.now == State.PAUSED:
+            control.abort("somebody")
+        if isinstance(event, CampaignEnded):
+            ends.append(event.status)
+
+    bus.subscribe(listen, name="listener")
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        score = ledger.score
+
+        def score_and_fill(number, **said):
+            score(number, **said)
+            if number == 2:
+                monkeypatch.setattr(Ledger, "_writing", refuse)
+
+        def refuse(ledger):
+            raise full(ledger.run_dir)
+
+        monkeypatch.setattr(ledger, "score", score_and_fill)
+        monkeypatch.setattr(DiskRoom, "_has_room", lambda *_: False)
+        monkeypatch.setattr(DiskRoom, "before", lambda *_: None)
+        with pytest.raises(LedgerError, match="the end of the run is not in its record"):
+            execute(config, ledger, bus, control=control)
+        monkeypatch.undo()
+    bus.close()
+    assert control.state == State.ABORTED
+    assert ends == ["aborted"]
+    assert not bench.lighting.is_lit
+    assert ("led", "make_safe") in bench.log.names()[-5:]
 
 
 # ---- what a run needs

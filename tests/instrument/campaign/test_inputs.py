@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from estimation import SensorNoise
 from instrument.bench.patterns import ModulatorFileError, render_patterns
 from instrument.campaign.run import create_run, recorded_config
 from instrument.config import ConfigError, parse_config
@@ -62,6 +63,23 @@ def test_a_run_does_not_go_on_with_another_table(ledger):
         recorded_config(ledger)
     with pytest.raises(ModulatorFileError, match="No such file"):
         drawn(ledger)
+
+
+def test_a_run_scores_with_the_calibration_that_it_began_with(tmp_path):
+    file = tmp_path / "camera.npz"
+    SensorNoise(gain=2.0, offset=100.0, read_noise=1.5, bit_depth=12).save(file)
+    raw = make_config(tmp_path).model_dump(mode="json") | {"noise": {"file": "camera.npz"}}
+    asked = parse_config(raw, source="t", folder=tmp_path)
+    with create_run(asked, tmp_path / "run", name="t") as ledger:
+        SensorNoise(gain=3.0, offset=90.0, read_noise=9.0, bit_depth=12).save(file)  # a new night
+        kept = recorded_config(ledger).noise.file
+        assert SensorNoise.load(kept).gain == 2.0
+        (noise,) = ledger.meta()["inputs"]
+        assert (noise["key"], noise["file"]) == ("noise.file", str(file))
+        assert noise["copy"].startswith("inputs/noise-")
+        kept.write_bytes(file.read_bytes())
+        with pytest.raises(ConfigError, match=r"`noise\.file` = .* is not the file"):
+            recorded_config(ledger)
 
 
 def test_a_missing_file_is_named_before_a_run_begins(config, tmp_path):

@@ -106,8 +106,19 @@ def test_without_a_terminal_the_viewer_can_resume(terminal):
 
 def test_the_person_is_told_that_it_is_dark_and_what_may_be_done(terminal):
     here = terminal()
+    here.control.pause("viewer")
     here.keyboard(StateChanged(before=State.RUNNING, now=State.PAUSED, why="viewer"))
     here.wait_for("paused, light off (viewer): Enter goes on, Ctrl-C ends the run")
+
+
+def test_a_full_disk_is_waited_for_without_anybody(terminal):
+    """Enter would do nothing: nobody has asked for this pause."""
+    here = terminal()
+    here.control.enter(State.PAUSED, "the disk is full")
+    here.keyboard(StateChanged(before=State.RUNNING, now=State.PAUSED, why="the disk is full"))
+    here.wait_for("(the disk is full): it goes on by itself, Ctrl-C twice ends the run")
+    assert "until the disk has room" in here.control.resume().text
+    assert here.control.pause("Ctrl-C").text == "pausing (Ctrl-C): the light is off already"
 
 
 def test_enter_while_nothing_is_paused_says_nothing(terminal):
@@ -155,8 +166,8 @@ def test_a_run_at_a_terminal_is_paused_resumed_and_ended(tmp_path):
             read_until(ours, r"paused, light\s+off", seen)
             os.write(ours, b"\n")
             read_until(ours, "going on", seen)
-            os.write(ours, b"\x03")
-            read_until(ours, r"paused, light\s+off", seen)
+            os.write(ours, b"\x03")  # where the loop has not gone on yet, it is still dark
+            read_until(ours, r"paused, light\s+off|light\s+is\s+off\s+already", seen)
             os.write(ours, b"\x03")
             read_until(ours, "infoloop resume", seen)
             assert process.wait() == 130
