@@ -193,7 +193,10 @@ class Campaign:
         if here.is_ready:
             return
         here.is_ready = True
-        look = here.check_noise("start", self.space.start, trials=self.scored)
+        start = self.space.start
+        # Frames that an earlier session captured are scored also where no light is left.
+        has_light = here.supplies.can_check(start)
+        look = here.check_noise("start", start, trials=self.scored) if has_light else None
         self._is_noise_checked = look is not None
         self._decide(look)
         trained = here.pauses().again(lambda: self._scores.prepare(here.training_frames))

@@ -1,8 +1,8 @@
 """Files that a run's frames depend on, kept with its record: copied, and known by their SHA-256.
 
 Calibration files of modulators and cameras are measured again and overwritten; a resumed run, and
-the report of an old one, must draw and score with what was used. Copies lie in the run directory, where the recorded config
-names them.
+the report of an old one, must draw and score with what was used. Copies lie in the run directory,
+where the recorded config names them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOISE_KEY = ("noise", "file")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file as it was when the run began: the key that names it, by its parts, and its content."""
+    """One file as it was when the run began: the key that names it, in parts, and its content."""
 
     key: tuple[str, ...]
     source: Path
@@ -60,7 +60,7 @@ def read_inputs(config: Config) -> tuple[InputFile, ...]:
     ConfigError
         Naming all that cannot be read.
     """
-    named = {
+    named: dict[tuple[str, ...], Path] = {
         ("bench", "roles", name, key): path
         for name, role in config.bench.roles.items()
         if isinstance(role, SlmRole)

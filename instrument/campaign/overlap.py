@@ -92,8 +92,7 @@ class Overlap:
         self._training: _Training | None = None
         self._scorer: ProcessScorer | None = None
         self._choice: DensityChoice | None = None
-        rows = ledger.trials()
-        self._is_old = bool(rows) and "told_late" not in ledger.meta()
+        self._is_old = trains_every_trial(ledger)
         self.lag = self._recorded_lag()
         self._workers = 0 if self._is_old else _workers(config)
 
@@ -242,6 +241,11 @@ class Overlap:
         lag = asked if isinstance(asked, int) else LAG if is_slow else 0
         self._ledger.set_meta("told_late", lag)
         return lag
+
+
+def trains_every_trial(ledger: Ledger) -> bool:
+    """Whether a run was begun before campaigns trained one density: it goes on as it was."""
+    return "told_late" not in ledger.meta() and bool(ledger.trials())
 
 
 @again_when_full

@@ -35,6 +35,7 @@ from instrument.campaign.dose import (
 )
 from instrument.campaign.drifting import most_visiting
 from instrument.campaign.ledger import Ledger
+from instrument.campaign.overlap import SLOW, trains_every_trial
 from instrument.campaign.pace import Pace, calibration_s, pace_of
 from instrument.campaign.plan import reserved_for_confirmation
 from instrument.campaign.scoring import NOISE_FILE, calibrated_temperatures_c, load_noise
@@ -59,11 +60,14 @@ class Standing:
         What a scored trial took, median; None if there is none.
     dose
         What the ledger holds of the light given.
+    is_settled
+        Whether no batch is to come that a density is trained on: it was, or is of an old run.
     """
 
     done: int = 0
     trial_s: float | None = None
     dose: Mapping[str, Any] | None = None
+    is_settled: bool = False
 
     @classmethod
     def of(cls, ledger: Ledger) -> Standing:
@@ -71,7 +75,9 @@ class Standing:
         rows = [row for row in ledger.trials() if row.state in ("scored", "failed")]
         seconds = [row.seconds for row in rows if row.seconds is not None]
         trial_s = median(seconds) if seconds else None
-        return cls(done=len(rows), trial_s=trial_s, dose=ledger.meta().get(META))
+        meta = ledger.meta()
+        is_settled = "trained_density" in meta or trains_every_trial(ledger)
+        return cls(done=len(rows), trial_s=trial_s, dose=meta.get(META), is_settled=is_settled)
 
 
 def preflight(
@@ -101,7 +107,7 @@ def preflight(
         _devices(bench),
         _budget(config, standing),
         _frames(pace, left),
-        _disk(config, bench, run_dir, left),
+        _disk(config, bench, run_dir, left, training=_training(config, standing)),
         _time(config, pace, left, run_dir),
         _dose(config, bench, pace, standing, run_dir, checks=1 if look else 2),
         _calibration(config, bench, run_dir),
@@ -151,13 +157,18 @@ def _frames(pace: Pace, left: int) -> Check:
     return Check("frames", value, OK, f"{pace.objects} objects, {pace.shots} shots of each")
 
 
-def _disk(config: Config, bench: Bench, run_dir: Path, left: int) -> Check:
+def _training(config: Config, standing: Standing) -> int:
+    """Batches to come that are of no trial: what a density is trained on."""
+    return int(config.score.density in SLOW and not standing.is_settled)
+
+
+def _disk(config: Config, bench: Bench, run_dir: Path, left: int, *, training: int) -> Check:
     batch, reserve = batch_bytes(config, bench), int(config.safety.least_free_disk_mb * MB)
-    needed, free = batch * left, free_bytes(run_dir)
+    needed, free = batch * (left + training), free_bytes(run_dir)
     value = f"{shown_mb(needed)} needed, {shown_mb(free)} free"
     missing = needed + reserve - free
     if missing > 0 and left:
-        fitting = max(0, (free - reserve) // batch)
+        fitting = max(0, (free - reserve) // batch - training)
         text = (
             f"room for {fitting} of {left} trials; free {shown_mb(missing)} on the disk of "
             f"{run_dir.absolute()}, choose another --output, or lower search.trials "
@@ -213,8 +224,9 @@ def _dose(
         return Check(name, "not known", STOP, text)
     left = max(0, _most_trials(config) - standing.done)
     expected = _expected_doses(config, bench, pace, standing, run_dir, limit, checks=checks)
-    whole, first, second = (expected(trials).per(limit.per) for trials in (left, 1, 2))
-    planned = expected(left)
+    training = _training(config, standing)
+    whole, first, second = (expected(training + trials).per(limit.per) for trials in (left, 1, 2))
+    planned = expected(training + left)
     value = (
         f"object {shown_dose(planned.object_mj_cm2)}, "
         f"sample {shown_dose(planned.sample_mj_cm2)} mJ/cm2; "
@@ -308,7 +320,7 @@ def _looked(config: Config, run_dir: Path, look: Mapping[str, Any] | None) -> It
         if not config.safety.self_check_repeats:
             why = "safety.self_check_repeats is 0"
         elif can_look(config, run_dir):
-            why = "it needs light, and something forbids the run"
+            why = "it needs light, and none is left or the run must not begin"
         else:
             why = "it needs the calibration, which comes first"
         yield Check("self-check", "not done", OK, why)

@@ -1,6 +1,7 @@
 """What is looked at before a run, on fake devices: every verdict, and what it is made of."""
 
 import os
+import re
 import time
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
@@ -100,6 +101,22 @@ def test_the_disk_must_hold_all_batches_and_the_reserve(look_at, monkeypatch):
     assert look_at(**trials)["disk"].verdict is Verdict.OK
     free(monkeypatch, 500 + needed_mb - 0.001)
     assert look_at(**trials)["disk"].verdict is Verdict.STOP
+
+
+def test_what_a_density_is_trained_on_takes_disk_and_light_too(look_at, monkeypatch):
+    asked = {"search": {"trials": 10}, "safety": {"dose": {"area_mm2": 100.0, "limit_mj_cm2": 1e6}}}
+
+    def needed(density, **standing):
+        found = look_at(standing=Standing(**standing), score={"density": density}, **asked)
+        disk_mb = float(found["disk"].value.split(" MB")[0])
+        return disk_mb, float(re.search(r"sample ([\d.]+)", found["light dose"].value)[1])
+
+    monkeypatch.setattr(disk, "ROW_BYTES", 10**6)
+    plain_mb, plain = needed("gaussian")
+    assert needed("autoregressive", is_settled=True) == (plain_mb, plain)
+    trained_mb, trained = needed("autoregressive")
+    assert trained_mb == plain_mb + 1
+    assert trained > 1.05 * plain  # a batch more beside ten, and two short self-checks
 
 
 def test_a_full_disk_says_how_much_to_free_and_where(look_at, monkeypatch, tmp_path):

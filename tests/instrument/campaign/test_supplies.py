@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from drivers import DeviceError
-from instrument.campaign import disk, on_bench
+from instrument.campaign import disk, engine, on_bench
 from instrument.campaign.checks import Check, Preflight, PreflightStopped, Verdict
 from instrument.campaign.control import Control
 from instrument.campaign.engine import Campaign
 from instrument.campaign.events import EventBus, NoiseChecked, Notice, PreflightDone, TrialStarted
+from instrument.campaign.in_flight import acknowledge
 from instrument.campaign.ledger import Ledger
 from instrument.campaign.overlap import Overlap
 from instrument.campaign.states import State
@@ -131,6 +132,28 @@ def test_a_resumed_run_goes_on_counting_and_lights_nothing_when_the_light_is_spe
     bench = on_a_clock(config)
     campaign, _, _ = run(config, ledger, bench=bench)
     assert "480 mJ/cm2" in campaign.spent
+    assert bench.devices["camera"].lit_frames == 0
+
+
+def test_frames_that_wait_for_their_score_get_it_without_light(tmp_path, ledger, monkeypatch):
+    limit = {"area_mm2": AREA_MM2, "limit_mj_cm2": 490.0}
+    config = make_config(tmp_path, safety={"dose": limit})
+
+    def killed(_ledger, number, *_, **__):
+        if number == 1:
+            raise ZeroDivisionError("killed")
+        return acknowledge(_ledger, number, *_, **__)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "acknowledge", killed)
+        for lit_frames in (8 + 16 + 16, 8):  # the second session checks the noise again
+            bench = on_a_clock(config)
+            with pytest.raises(ZeroDivisionError):
+                run(config, ledger, bench=bench)
+            assert bench.devices["camera"].lit_frames == lit_frames
+    bench = on_a_clock(config)
+    run(config, ledger, bench=bench)
+    assert [row.state for row in ledger.trials()] == ["scored"] * 2
     assert bench.devices["camera"].lit_frames == 0
 
 
