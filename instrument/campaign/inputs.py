@@ -8,6 +8,7 @@ where the recorded config names them.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,11 +26,15 @@ NOISE_KEY = ("noise", "file")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file as it was when the run began: the key that names it, in parts, and its content."""
+    """One file as it was when the run began: the key that names it, in parts, and its content.
+
+    `modified_s` is the file system's date: the age of a calibration that records none.
+    """
 
     key: tuple[str, ...]
     source: Path
     content: bytes
+    modified_s: float
 
     @property
     def sha256(self) -> str:
@@ -39,7 +44,7 @@ class InputFile:
     @property
     def copy(self) -> str:
         """Path of its copy in the run directory."""
-        what = "noise" if self.key == NOISE_KEY else self.key[-1]
+        what = self.source.stem if self.key == NOISE_KEY else self.key[-1]
         return f"{FOLDER}/{what}-{self.sha256[:12]}{self.source.suffix}"
 
     def record(self) -> dict[str, str]:
@@ -72,11 +77,11 @@ def read_inputs(config: Config) -> tuple[InputFile, ...]:
     problems: list[str] = []
     for key, path in named.items():
         try:
-            content = path.read_bytes()
+            content, modified_s = path.read_bytes(), path.stat().st_mtime
         except OSError as error:
             problems.append(f"`{'.'.join(key)}` = {path}: cannot be read: {error}")
             continue
-        files.append(InputFile(key=key, source=path, content=content))
+        files.append(InputFile(key=key, source=path, content=content, modified_s=modified_s))
     if problems:
         raise ConfigError("bench file", problems)
     return tuple(files)
@@ -100,6 +105,7 @@ def keep(files: tuple[InputFile, ...], run_dir: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(path.name + PARTIAL)
         partial.write_bytes(file.content)
+        os.utime(partial, (file.modified_s, file.modified_s))
         put_in_place(partial, path)
 
 

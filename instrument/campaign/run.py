@@ -145,7 +145,7 @@ def execute(
     Parameters
     ----------
     config
-        Of the run; for a resumed one, `recorded_config`.
+        Of the run: `recorded_config`, which names the copies of its calibration files.
     ledger
         Open; stays open.
     bus

@@ -90,7 +90,7 @@ def run(
     """Search the design space of a bench until its budget is spent."""
     with exit_codes():
         loaded = load_config(config, overrides=overrides or (), seed=seed)
-        from instrument.campaign.run import create_run, new_run_dir
+        from instrument.campaign.run import create_run, new_run_dir, recorded_config
         from instrument.faces.command_line import command_line
 
         run_dir = output or new_run_dir(loaded.output, config.stem)
@@ -99,7 +99,8 @@ def run(
             return
         with create_run(loaded, run_dir, name=config.stem) as ledger:
             ledger.set_meta("command", command_line("run", config, overrides or (), seed=seed))
-            result = execute_watched(loaded, ledger, quiet=quiet, view=view)
+            # Stands on the copies: somebody may calibrate again while it runs.
+            result = execute_watched(recorded_config(ledger), ledger, quiet=quiet, view=view)
             finish(result, ledger, as_json=as_json, quiet=quiet)
 
 

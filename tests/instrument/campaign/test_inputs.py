@@ -1,6 +1,7 @@
 """Calibration files of modulators are part of a run's record."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,8 @@ def test_a_run_does_not_go_on_with_another_table(ledger):
 def test_a_run_scores_with_the_calibration_that_it_began_with(tmp_path):
     file = tmp_path / "camera.npz"
     SensorNoise(gain=2.0, offset=100.0, read_noise=1.5, bit_depth=12).save(file)
+    before_s = 1_700_000_000.0
+    os.utime(file, (before_s, before_s))
     raw = make_config(tmp_path).model_dump(mode="json") | {"noise": {"file": "camera.npz"}}
     asked = parse_config(raw, source="t", folder=tmp_path)
     with create_run(asked, tmp_path / "run", name="t") as ledger:
@@ -76,7 +79,8 @@ def test_a_run_scores_with_the_calibration_that_it_began_with(tmp_path):
         assert SensorNoise.load(kept).gain == 2.0
         (noise,) = ledger.meta()["inputs"]
         assert (noise["key"], noise["file"]) == ("noise.file", str(file))
-        assert noise["copy"].startswith("inputs/noise-")
+        assert noise["copy"].startswith("inputs/camera-")
+        assert kept.stat().st_mtime == pytest.approx(before_s)  # its age, where it records none
         kept.write_bytes(file.read_bytes())
         with pytest.raises(ConfigError, match=r"`noise\.file` = .* is not the file"):
             recorded_config(ledger)
