@@ -16,6 +16,7 @@ TROUBLES = {FAULT, "observer", "disk"}
 """Kinds of lines in the journal that tell of something that went wrong."""
 _ANSWERED = {"observer": "the run went on without it", "disk": "the run waited for room"}
 _NAMED_ERROR = re.compile(r"([A-Z]\w+): ")
+_NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ROLE = re.compile(r"\(role (\w+)\)")
 _GIVEN_UP = {"failed", "aborted", "suspended", "paused"}
 _AT_ONCE_S = 60.0
@@ -58,6 +59,11 @@ class KindOfFault:
     def at(self) -> datetime:
         """Moment of the latest."""
         return self.latest.entry.at
+
+    @property
+    def words(self) -> str:
+        """What the latest said, without the name of its error, which is the kind's."""
+        return _NAMED_ERROR.sub("", self.latest.entry.text, count=1)
 
 
 def faults(record: RunRecord) -> list[Fault]:
@@ -136,11 +142,12 @@ def _counted(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
 
 
 def _kind(entry: Entry) -> str:
-    """Return the error's name and the role it names, or the message without its numbers."""
+    """Return the error's name in words and the role, or the message without its numbers."""
     if entry.kind != FAULT:
         return entry.kind
     named = _NAMED_ERROR.match(entry.text)
     if named is None:
         return without_numbers(entry.text)
     role = _ROLE.search(entry.text)
-    return named[1] if role is None else f"{named[1]} ({role[1]})"
+    name = _NEXT_WORD.sub(" ", named[1]).lower()
+    return name if role is None else f"{name} ({role[1]})"

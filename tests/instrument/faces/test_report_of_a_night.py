@@ -95,10 +95,10 @@ def test_what_came_out_is_told_with_and_without_the_drift(tables):
 
 
 def test_every_kind_of_fault_is_counted_with_what_was_done(tables):
-    _, times, _, words, done = tables.row("DeviceTimeout (camera)")
-    assert (times, words) == ("1", "DeviceTimeout: Camera (role camera): no frame within 2 s.")
+    _, times, _, words, done = tables.row("device timeout (camera)")
+    assert (times, words) == ("1", "Camera (role camera): no frame within 2 s.")
     assert done == "the bench is connected again"
-    assert tables.row("InstrumentReported (light)")[4] == "nothing recorded"
+    assert tables.row("instrument reported (light)")[4] == "nothing recorded"
 
 
 def test_trials_refused_for_one_reason_are_one_line(tables):

@@ -113,7 +113,7 @@ def test_of_several_steps_of_a_recovery_the_last_is_told():
         ]
     )
     (kind,) = faults.kinds_of_faults(faults.faults(record))
-    assert (kind.name, kind.done) == ("ConnectionLost (light)", (("connected again", 1),))
+    assert (kind.name, kind.done) == ("connection lost (light)", (("connected again", 1),))
 
 
 def test_a_dropped_observer_is_told_among_the_faults():
