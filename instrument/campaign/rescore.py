@@ -287,7 +287,10 @@ class _Estimator:
         started_s = time.perf_counter()
         score, why = None, None
         try:
-            score = self._score(row)
+            if row.parts:
+                score = self._score(row)
+            else:
+                why = f"has no frames: {row.why or row.state}"
         except (LedgerError, EstimationError) as error:
             why = str(error)
         positions = row.record.get("positions_um", ())

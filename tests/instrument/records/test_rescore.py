@@ -266,7 +266,7 @@ def test_the_command_shows_a_table_and_names_its_file(hand_made):
     assert "5 of 7 trials scored again; rank correlation with the run's scores -" in said
     assert "best of the confirmed now: " in said
     assert (hand_made / "rescored" / "stationary-patch4.json").is_file()
-    assert "trial 6: trial 6 has no frames" in complaints
+    assert "trial 6: has no frames: " in complaints
     infoloop("rescore", hand_made, "--density", "stationary")
     assert (hand_made / "rescored" / "stationary-patch4-2.json").is_file()
 
