@@ -20,9 +20,12 @@ READOUT_S = 0.01
 """Guess of what a frame takes beyond its exposure."""
 
 SCORE_S = {"auto-gaussian": 0.15, "gaussian": 0.1, "stationary": 0.1}
-"""Guess of one score; the autoregressive density's is `SLOW_SCORE_S`."""
+"""Guess of one score; of a density that the campaign has trained it is `TRAINED_SCORE_S`."""
 
-SLOW_SCORE_S = 10.0
+TRAINED_SCORE_S = 0.7
+TRAINING_S = 15.0
+"""Guess of training a density before the first trial. Both measured on the demo, two cores."""
+
 LEVEL_S = 0.3
 """Guess of what a level of a calibration takes beyond its exposures."""
 
@@ -116,7 +119,7 @@ def pace_of(config: Config, bench: Bench) -> Pace:
         shot_changes=(objects * shots if objects_first else shots) if steps else 0,
         apply_s=TRAVEL_S + _settle_s(config, [p.role for p in config.design.values()]),
         light_s=_settle_s(config, list(bench.lights())),
-        score_s=SCORE_S.get(config.score.density, SLOW_SCORE_S),
+        score_s=SCORE_S.get(config.score.density, TRAINED_SCORE_S),
     )
 
 

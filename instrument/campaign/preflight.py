@@ -9,9 +9,10 @@ before it touched anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,11 +35,12 @@ from instrument.campaign.dose import (
     units_of,
 )
 from instrument.campaign.drifting import most_visiting
-from instrument.campaign.ledger import Ledger
+from instrument.campaign.ledger import Ledger, TrialRow
 from instrument.campaign.overlap import SLOW, trains_every_trial
-from instrument.campaign.pace import Pace, calibration_s, pace_of
+from instrument.campaign.pace import TRAINING_S, Pace, calibration_s, pace_of
 from instrument.campaign.plan import reserved_for_confirmation
 from instrument.campaign.scoring import NOISE_FILE, calibrated_temperatures_c, load_noise
+from instrument.campaign.trial import captured_at
 from instrument.config import Config, DoseConfig, LightRole, NoiseCalibrate, NoiseFile
 from instrument.grid import grid_positions
 
@@ -57,7 +59,7 @@ class Standing:
     done
         Trials that are scored or failed.
     trial_s
-        What a scored trial took, median; None if there is none.
+        From the capture of one trial to that of the next, median; None if there are not two.
     dose
         What the ledger holds of the light given.
     is_settled
@@ -73,11 +75,18 @@ class Standing:
     def of(cls, ledger: Ledger) -> Standing:
         """Return the standing of a recorded run."""
         rows = [row for row in ledger.trials() if row.state in ("scored", "failed")]
-        seconds = [row.seconds for row in rows if row.seconds is not None]
-        trial_s = median(seconds) if seconds else None
+        trial_s = _capture_interval_s(rows)
         meta = ledger.meta()
         is_settled = "trained_density" in meta or trains_every_trial(ledger)
         return cls(done=len(rows), trial_s=trial_s, dose=meta.get(META), is_settled=is_settled)
+
+
+def _capture_interval_s(rows: Sequence[TrialRow]) -> float | None:
+    """Return the median time between captures: scores may be waited for, or overlap with them."""
+    times = [taken for row in rows if (taken := captured_at(row)) is not None]
+    starts = sorted(datetime.fromisoformat(start) for start, _ in times)
+    between_s = [(b - a).total_seconds() for a, b in pairwise(starts)]
+    return median(between_s) if between_s else None
 
 
 def preflight(
@@ -108,7 +117,7 @@ def preflight(
         _budget(config, standing),
         _frames(pace, left),
         _disk(config, bench, run_dir, left, training=_training(config, standing)),
-        _time(config, pace, left, run_dir),
+        _time(config, pace, left, run_dir, training=_training(config, standing)),
         _dose(config, bench, pace, standing, run_dir, checks=1 if look else 2),
         _calibration(config, bench, run_dir),
         *_looked(config, run_dir, look),
@@ -154,7 +163,8 @@ def _budget(config: Config, standing: Standing) -> Check:
 
 def _frames(pace: Pace, left: int) -> Check:
     value = f"{pace.frames} a trial, {pace.frames * left} in all"
-    return Check("frames", value, OK, f"{pace.objects} objects, {pace.shots} shots of each")
+    shots = "1 shot" if pace.shots == 1 else f"{pace.shots} shots"
+    return Check("frames", value, OK, f"{pace.objects} objects, {shots} of each")
 
 
 def _training(config: Config, standing: Standing) -> int:
@@ -191,13 +201,16 @@ def _pace(config: Config, bench: Bench, standing: Standing, look: Mapping[str, A
     return pace
 
 
-def _time(config: Config, pace: Pace, left: int, run_dir: Path) -> Check:
+def _time(config: Config, pace: Pace, left: int, run_dir: Path, *, training: int) -> Check:
     calibrating_s = 0.0 if (run_dir / NOISE_FILE).exists() else calibration_s(config)[0]
-    seconds = left * pace.whole_trial_s + calibrating_s
+    training_s = training * TRAINING_S
+    seconds = left * pace.whole_trial_s + calibrating_s + training_s
     until = (datetime.now().astimezone() + timedelta(seconds=seconds)).strftime("%a %H:%M")
     text = f"{duration(pace.whole_trial_s)} a trial, {pace.source}"
     if calibrating_s:
         text += f"; {duration(calibrating_s)} for the calibration"
+    if training_s:
+        text += f"; {duration(training_s)} to train the density"
     return Check("time", f"{duration(seconds)}, until {until}", OK, text)
 
 

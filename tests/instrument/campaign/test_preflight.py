@@ -6,6 +6,7 @@ import time
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from estimation import SensorNoise
@@ -13,8 +14,10 @@ from instrument.bench.camera_mode import camera_key
 from instrument.bench.interlocks import Interlock
 from instrument.campaign import disk
 from instrument.campaign.checks import Check, Preflight, Verdict
+from instrument.campaign.ledger import Ledger
 from instrument.campaign.preflight import Standing, duration, preflight
 from instrument.config import NoiseFile
+from instrument.design import Design
 from tests.instrument.fakes import FakeMeter, Log, broken, make_bench, make_config
 
 Usage = namedtuple("Usage", "total used free")
@@ -146,6 +149,27 @@ def test_a_resumed_run_goes_by_its_own_trials(look_at):
     check = look_at(standing=Standing(done=2, trial_s=30.0), search={"trials": 12})["time"]
     assert check.text == "30 s a trial, as the trials so far took"
     assert check.value.startswith("5 min")
+
+
+def test_a_density_is_trained_once(look_at):
+    check = look_at(search={"trials": 10}, score={"density": "autoregressive"})["time"]
+    # 1.1 s with .1 s to score, .7 s here
+    assert check.text == "1.7 s a trial, bench file; 15 s to train the density"
+    assert check.value.startswith("32 s")
+
+
+def test_trials_that_overlap_take_the_time_between_their_captures(tmp_path):
+    """A score that a worker makes meanwhile is in a trial's seconds, and holds nobody up."""
+    began = datetime(2026, 3, 4, 20, 0, tzinfo=UTC)
+    with Ledger.create(tmp_path / "run", {}) as ledger:
+        for number, after_s in enumerate((0, 2, 4, 600, 602)):  # paused once
+            design = Design({"pupil": (0.0, 0.0, 0.0), "focus": (float(number),)})
+            at = (began + timedelta(seconds=after_s)).isoformat()
+            ledger.ask(number=number, phase="search", design=design)
+            counts = np.zeros((2, 1, 4, 4), np.uint16)
+            ledger.capture(number, counts, {"objects": 2, "captured_at": [at, at]})
+            ledger.fail(number, why="test", seconds=9.0)
+        assert Standing.of(ledger).trial_s == 2.0
 
 
 @pytest.mark.parametrize(
