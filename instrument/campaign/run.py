@@ -196,7 +196,7 @@ def execute(
             config, ledger.run_dir, density=density
         )
     seconds = watch.seconds()["run"]
-    try:
+    try:  # whoever listens is told of the end, whatever becomes of its record
         try:
             _record_ending(ledger, ending, unsafe, seconds=seconds)
         finally:
