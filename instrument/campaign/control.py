@@ -29,7 +29,7 @@ _WHEN_DARK = {
     State.SUSPENDED: "the light is off already",
 }
 _GOES_ON_BY_ITSELF = {
-    State.PAUSED: ", until the disk has room",  # nobody asked for it
+    State.PAUSED: ", and goes on by itself",  # nobody asked for it: the disk is full
     State.SUSPENDED: ", until its interlock holds",
 }
 _AT_THE_NEXT_EXPOSURE = "the light is off after the exposure under way"

@@ -88,8 +88,8 @@ class Recovery:
                 raise
             except DeviceError as fault:
                 bench = self._bench_after(fault, bench)
-            # The closed bench, with its frames, waits for a full collection: the exception and the
-            # devices it came from hold each other. Those are rare in a process as large as this.
+            # The exception and the devices it came from hold each other, frames and all, until a
+            # full collection, which comes by itself, but seldom in a process as large as this.
             gc.collect()
 
     def _bench_after(self, fault: DeviceError, bench: Bench) -> Bench:

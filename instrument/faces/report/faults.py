@@ -15,7 +15,7 @@ FAULT, RECOVERY, STATE = "fault", "recovery", "state"
 TROUBLES = {FAULT, "observer", "disk"}
 """Kinds of lines in the journal that tell of something that went wrong."""
 _ANSWERED = {"observer": "the run went on without it", "disk": "the run waited for room"}
-_NAMED_ERROR = re.compile(r"([A-Z]\w+): ")
+_NAMED_ERROR = re.compile(r"^([A-Z]\w+): ")
 _NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ROLE = re.compile(r"\(role (\w+)\)")
 _GIVEN_UP = {"failed", "aborted", "suspended", "paused"}
@@ -63,7 +63,8 @@ class KindOfFault:
     @property
     def words(self) -> str:
         """What the latest said, without the name of its error, which is the kind's."""
-        return _NAMED_ERROR.sub("", self.latest.entry.text, count=1)
+        entry = self.latest.entry
+        return _NAMED_ERROR.sub("", entry.text) if entry.kind == FAULT else entry.text
 
 
 def faults(record: RunRecord) -> list[Fault]:
