@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import get_args
 
@@ -45,6 +46,19 @@ def sample_map(
     }
     brightness = makers[kind]()
     return (brightness / brightness.mean()).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def sample_of(seed: int, kind: SampleKind, side: int, fill: float) -> SampleMap:
+    """Return the map of a bench's seed, read only: drawn from the first generator it spawns.
+
+    It is the one large thing of a virtual bench, and drawing it takes several times its memory: a
+    bench that is opened again, after a fault say, has it already.
+    """
+    (rng,) = np.random.default_rng(seed).spawn(1)
+    drawn = sample_map(kind, side, rng=rng, fill=fill)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _texture(side: int, rng: np.random.Generator) -> SampleMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.virtual.samples import SAMPLE_KINDS, sample_map
+from drivers.virtual.samples import SAMPLE_KINDS, sample_map, sample_of
 
 SIDE = 256
 
@@ -76,3 +76,11 @@ def test_an_unknown_kind_is_answered_with_the_kinds_there_are():
 def test_a_fill_that_is_no_fraction_is_refused(fill):
     with pytest.raises(ValueError, match="fraction of pixels with a bead"):
         draw("beads", fill=fill)
+
+
+def test_the_sample_of_a_seed_is_drawn_once_and_cannot_be_changed():
+    first = sample_of(3, "texture", 64, 0.02)
+    assert sample_of(3, "texture", 64, 0.02) is first
+    assert sample_of(4, "texture", 64, 0.02).tolist() != first.tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 1.0

@@ -203,9 +203,7 @@ def test_the_field_cache_forgets_the_oldest(world, clock, monkeypatch):
 
 
 def test_a_uniform_sample_gives_two_electrons_a_mw_and_ms(make_world, monkeypatch):
-    monkeypatch.setattr(
-        world_module, "sample_map", lambda *_, **__: np.ones((256, 256), np.float32)
-    )
+    monkeypatch.setattr(world_module, "sample_of", lambda *_, **__: np.ones((256, 256), np.float32))
     expected = make_world(power_mw=7.0).expected_electrons(0.02)
     background = 0.02 * 20
     np.testing.assert_allclose(expected, 2 * 7.0 * 20 + background, rtol=1e-5)
@@ -213,7 +211,7 @@ def test_a_uniform_sample_gives_two_electrons_a_mw_and_ms(make_world, monkeypatc
 
 def test_five_percent_of_the_light_carries_no_object(make_world, monkeypatch):
     monkeypatch.setattr(
-        world_module, "sample_map", lambda *_, **__: np.zeros((256, 256), np.float32)
+        world_module, "sample_of", lambda *_, **__: np.zeros((256, 256), np.float32)
     )
     expected = make_world(power_mw=10.0).expected_electrons(0.01)
     np.testing.assert_allclose(expected, 0.05 * 2 * 10.0 * 10 + 0.02 * 10, rtol=1e-6)

@@ -7,7 +7,6 @@ cached per device state, so that a repeated exposure costs only its noise.
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from jaxtyping import Array, Complex, Float, UInt8
 
 from drivers.virtual.drift import Drift
 from drivers.virtual.pupil_microscope import PIXEL_UM, PupilMicroscope
-from drivers.virtual.samples import SampleKind, sample_map
+from drivers.virtual.samples import SampleKind, sample_of
 from drivers.virtual.sensor import VirtualSensor, noise_of
 from drivers.virtual.travel import Axes
 from drivers.virtual.zernike import FIRST_MODE, LAST_MODE, aperture, pupil_grid
@@ -71,7 +70,7 @@ class PupilWorld:
         drift: Drift | None = None,
     ):
         _, aberration, sensor, frames = np.random.default_rng(seed).spawn(4)
-        self._sample = _sample(seed, sample, fill)
+        self._sample = sample_of(seed, sample, SAMPLE_SIDE, fill)
         self.twin = PupilMicroscope(_draw_aberration(aberration, aberration_rms_rad))
         self.sensor = VirtualSensor.draw(self.twin.height, self.twin.width, rng=sensor)
         self._frame_rng = self._frame_rng_at_start = frames
@@ -197,18 +196,6 @@ class PupilWorld:
         if len(self._spectra) > _CACHED_FIELDS:
             self._spectra.popitem(last=False)
         return self._spectra[corner]
-
-
-@functools.lru_cache(maxsize=1)
-def _sample(seed: int, kind: SampleKind, fill: float) -> Float[np.ndarray, "rows columns"]:
-    """Draw the sample of a seed; a bench that is opened again, after a fault say, has it already.
-
-    It is the one large thing of a world, and drawing it takes several times its memory.
-    """
-    maps = np.random.default_rng(seed).spawn(1)[0]
-    sample = sample_map(kind, SAMPLE_SIDE, rng=maps, fill=fill)
-    sample.flags.writeable = False
-    return sample
 
 
 def wavefront_rms_rad(wavefront: Float[np.ndarray, "side side"]) -> float:
