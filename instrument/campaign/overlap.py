@@ -245,7 +245,7 @@ class Overlap:
 
 def trains_every_trial(ledger: Ledger) -> bool:
     """Whether a run was begun before campaigns trained one density: it goes on as it was."""
-    return "told_late" not in ledger.meta() and bool(ledger.trials())
+    return "told_late" not in ledger.meta() and ledger.n_trials > 0
 
 
 @again_when_full

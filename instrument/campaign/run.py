@@ -24,7 +24,7 @@ from instrument.campaign.control import AbortAsked, Control, OnChange
 from instrument.campaign.events import EventBus, StateChanged
 from instrument.campaign.inputs import check_kept, keep, read_inputs, with_copies
 from instrument.campaign.leaving import LeftAt
-from instrument.campaign.ledger import Ledger, LedgerError
+from instrument.campaign.ledger import EndNotRecorded, Ledger, LedgerError
 from instrument.campaign.outcome import Outcome, end_event
 from instrument.campaign.session import Ending, Session
 from instrument.campaign.states import State
@@ -164,9 +164,9 @@ def execute(
         The same, and something could not be made safe.
     PreflightStopped
         The run must not begin, or not go on; the bench is safe and closed.
-    LedgerError
-        The end could not be recorded, on a disk that stays full; the bench is safe and closed, the
-        end was told to `control` and `bus`, and the run can be resumed.
+    EndNotRecorded
+        On a disk that stays full; the bench is safe and closed, the end was told to `control` and
+        `bus`, and the run can be resumed.
     IllegalTransition
         `control` belongs to a campaign that has begun.
     """
@@ -204,7 +204,7 @@ def execute(
     except (LedgerError, AbortAsked) as error:
         if unsafe:  # outranks a record that could not be written
             raise UnsafeBench(unsafe) from error
-        raise LedgerError(f"the end of the run is not in its record: {error}") from error
+        raise EndNotRecorded(ledger.run_dir, error) from error
     finally:
         bus.emit(end_event(ending.status, ending.outcome))
     return RunResult(

@@ -42,7 +42,7 @@ def exit_codes() -> Iterator[None]:
     from instrument.bench.interlocks import InterlockTripped
     from instrument.bench.safety import Interrupted, UnsafeBench
     from instrument.campaign.checks import PreflightStopped
-    from instrument.campaign.ledger import LedgerError
+    from instrument.campaign.ledger import EndNotRecorded, LedgerError
     from instrument.config import ConfigError
     from instrument.search.engines import EngineError
 
@@ -51,6 +51,9 @@ def exit_codes() -> Iterator[None]:
     except UnsafeBench as error:
         say(str(error), style="bold red")
         raise typer.Exit(UNSAFE) from error
+    except EndNotRecorded as error:  # a bad record, but a whole night was touched
+        say(str(error), style="red")
+        raise typer.Exit(FAILED) from error
     except (
         ConfigError, ConnectError, LedgerError, EngineError, EstimationError, PreflightStopped,
     ) as error:  # fmt: skip

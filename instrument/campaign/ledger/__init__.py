@@ -6,7 +6,7 @@ when, is told in docs/concepts/ledger.md.
 
 from instrument.campaign.ledger.files import BATCH_FOLDER, PARTIAL, put_in_place
 from instrument.campaign.ledger.ledger import LEDGER_FILE, Ledger
-from instrument.campaign.ledger.problems import LedgerError, LedgerFull
+from instrument.campaign.ledger.problems import EndNotRecorded, LedgerError, LedgerFull
 from instrument.campaign.ledger.rows import BatchPart, JournalRow, SessionRow, TrialRow
 from instrument.campaign.ledger.schema import SCHEMA_VERSION
 from instrument.campaign.ledger.verify import NOISE_META, Verification, to_json, verify_run
@@ -18,6 +18,7 @@ __all__ = [
     "PARTIAL",
     "SCHEMA_VERSION",
     "BatchPart",
+    "EndNotRecorded",
     "JournalRow",
     "Ledger",
     "LedgerError",

@@ -42,6 +42,15 @@ class LedgerFull(LedgerError):  # noqa: N818 - it is a state of the disk; space 
         self.free_bytes = free_bytes
 
 
+class EndNotRecorded(LedgerError):  # noqa: N818 - a state of the record, as `LedgerFull`
+    """A run has ended, and all is safe, but its record takes no more; it can be resumed."""
+
+    def __init__(self, run_dir: Path, why: BaseException):
+        super().__init__(
+            f"the end of the run is not in its record: {why}\ngo on with: infoloop resume {run_dir}"
+        )
+
+
 def of_write(path: Path, error: OSError, *, needed_bytes: int) -> LedgerError:
     """Tell why a file could not be written."""
     if error.errno in _FULL_ERRNOS:

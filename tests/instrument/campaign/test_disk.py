@@ -7,15 +7,17 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+import typer
 
 from instrument.campaign import disk, session
 from instrument.campaign.control import AbortAsked, Control
 from instrument.campaign.disk import DiskRoom, batch_bytes, free_bytes, shown_mb
 from instrument.campaign.events import CampaignEnded, EventBus, StateChanged
-from instrument.campaign.ledger import Ledger, LedgerError, LedgerFull
+from instrument.campaign.ledger import Ledger, LedgerFull
 from instrument.campaign.run import execute
 from instrument.campaign.states import State
 from instrument.design import Design
+from instrument.faces.exit_codes import FAILED, exit_codes
 from tests.instrument.fakes import make_bench, make_config
 
 Usage = namedtuple("Usage", "total used free")
@@ -205,7 +207,7 @@ def test_a_write_within_the_wait_fails_at_once(ledger, monkeypatch):
     assert len(seen) == 1
 
 
-def test_a_run_ended_by_somebody_on_a_disk_that_stays_full_has_ended(tmp_path, monkeypatch):
+def test_a_run_ended_by_somebody_on_a_disk_that_stays_full_has_ended(tmp_path, monkeypatch, capsys):
     """Whoever listens is told, in the dark, although the record cannot say so."""
     monkeypatch.setattr(disk, "LOOK_AGAIN_S", 0.001)
     config = make_config(tmp_path, safety={"self_check_repeats": 0})
@@ -233,10 +235,14 @@ def test_a_run_ended_by_somebody_on_a_disk_that_stays_full_has_ended(tmp_path, m
         monkeypatch.setattr(ledger, "score", score_and_fill)
         monkeypatch.setattr(DiskRoom, "_has_room", lambda *_: False)
         monkeypatch.setattr(DiskRoom, "before", lambda *_: None)
-        with pytest.raises(LedgerError, match="the end of the run is not in its record"):
+        with pytest.raises(typer.Exit) as left, exit_codes():
             execute(config, ledger, bus, control=control)
         monkeypatch.undo()
     bus.close()
+    said = capsys.readouterr().err
+    assert left.value.exit_code == FAILED
+    assert "the end of the run is not in its record" in said
+    assert "infoloop resume" in said
     assert control.state == State.ABORTED
     assert ends == ["aborted"]
     assert not bench.lighting.is_lit
